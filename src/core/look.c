@@ -1,0 +1,298 @@
+/* look.c: a look goes from endpoint to endpoint until one answers */
+#include "observer_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An endpoint that failed n times in a row rests FIRST * 2^(n - 1), at most LONGEST, less up to half (jitter) */
+#define FIRST_BACKOFF_MS 1000
+#define LONGEST_BACKOFF_MS 30000
+
+/* A server can't send us away for longer than this */
+#define LONGEST_RETRY_AFTER_MS (10 * 60 * 1000)
+
+struct rc_look
+{
+	rc_http    *http;
+	const rc_host *host;
+	rc_network *network;
+	const rc_request *requests;
+	int			nrequests;
+	rc_observed done;
+	void	   *arg;
+	const rc_observer *observer;	/* NULL: the kind can't be observed */
+	rc_attempt	attempt;
+	bool		attempting;
+	bool		succeeded;		/* what the attempt that just ended came to */
+	int			next_endpoint;
+	rc_timer   *timer;			/* the next thing to do, NULL while an attempt runs */
+	rc_observation *observation;
+	rc_buffer	failures;		/* of the endpoints tried */
+};
+
+/* The observer of a kind of endpoint */
+static const rc_observer *
+observer_of(rc_kind kind)
+{
+	switch (kind)
+	{
+		case RC_KIND_EVM:
+			return &rc_evm_observer;
+		case RC_KIND_ESPLORA:
+			return &rc_esplora_observer;
+		default:
+			return NULL;
+	}
+}
+
+/* A number below limit; good enough to keep workers from stepping in time */
+static int64_t
+jitter(int64_t limit)
+{
+	static uint64_t state = 0;
+
+	if (state == 0)
+		state = (uint64_t) rc_now_ms() ^ (uint64_t) (uintptr_t) &state ^ UINT64_C(0x9e3779b97f4a7c15);
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return limit > 0 ? (int64_t) (state % (uint64_t) limit) : 0;
+}
+
+/* May the endpoint be asked now? */
+bool
+rc_endpoint_usable(const rc_endpoint *endpoint)
+{
+	return endpoint->retry_at_ms <= rc_now_ms();
+}
+
+/* It answered */
+void
+rc_endpoint_succeeded(rc_endpoint *endpoint)
+{
+	endpoint->failures = 0;
+	endpoint->retry_at_ms = 0;
+}
+
+/* It failed: it rests. Looks that were under way together count as one failure */
+void
+rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms)
+{
+	int64_t		now = rc_now_ms();
+	int64_t		rest = FIRST_BACKOFF_MS;
+
+	if (endpoint->retry_at_ms <= now)
+	{
+		endpoint->failures++;
+		for (int i = 1; i < endpoint->failures && rest < LONGEST_BACKOFF_MS; i++)
+			rest *= 2;
+		if (rest > LONGEST_BACKOFF_MS)
+			rest = LONGEST_BACKOFF_MS;
+		endpoint->retry_at_ms = now + rest - jitter(rest / 2);
+	}
+	if (retry_after_ms > LONGEST_RETRY_AFTER_MS)
+		retry_after_ms = LONGEST_RETRY_AFTER_MS;
+	if (retry_after_ms >= 0 && endpoint->retry_at_ms < now + retry_after_ms)
+		endpoint->retry_at_ms = now + retry_after_ms;
+}
+
+/* The first byte of a text that isn't white space */
+static char
+first_character(const char *text)
+{
+	return text[strspn(text, " \t\r\n")];
+}
+
+/* NULL, or why the response can't be an answer */
+char *
+rc_response_problem(const rc_http_response *response, bool json)
+{
+	char		first;
+
+	if (response->error != NULL)
+		return rc_strdup(response->error);
+	if (response->status == 429)
+		return rc_strdup("HTTP 429: too many requests");
+	if (response->status == 401 || response->status == 403)
+		return rc_asprintf("HTTP %ld: access is refused, check the credentials in the endpoint's URL",
+						   response->status);
+	if (response->status >= 300 && response->status < 400)
+		return rc_asprintf("HTTP %ld: redirects are not followed, use the final URL", response->status);
+	if (response->status != 200)
+		return rc_asprintf("HTTP %ld", response->status);
+	first = first_character(response->body);
+	if (first == '\0')
+		return rc_strdup("the answer is empty");
+	if (json && first == '<')
+		return rc_strdup("the answer is an HTML page, not JSON");
+	return NULL;
+}
+
+/* An observation of n results, all zeroed */
+static rc_observation *
+new_observation(int n)
+{
+	rc_observation *observation = rc_calloc(1, sizeof(*observation));
+
+	observation->results = rc_calloc((size_t) n, sizeof(rc_result));
+	observation->nresults = n;
+	return observation;
+}
+
+/* Frees the look, without the observation */
+static void
+free_look(rc_look *look)
+{
+	if (look->timer != NULL)
+		rc_timer_cancel(look->timer);
+	rc_buffer_free(&look->failures);
+	free(look);
+}
+
+/* Hands the observation to whoever asked */
+static void
+deliver(rc_look *look, char *failure)
+{
+	rc_observation *observation = look->observation;
+	rc_observed done = look->done;
+	void	   *arg = look->arg;
+
+	if (observation == NULL)
+		observation = new_observation(look->nrequests);
+	observation->failure = failure;
+	look->observation = NULL;
+	free_look(look);
+	done(arg, observation);
+}
+
+/* Starts the next usable endpoint's attempt; false if none is left */
+static bool
+try_next(rc_look *look)
+{
+	rc_network *network = look->network;
+
+	while (look->next_endpoint < network->nendpoints)
+	{
+		rc_endpoint *endpoint = &network->endpoints[look->next_endpoint++];
+
+		if (!rc_endpoint_usable(endpoint))
+		{
+			rc_buffer_printf(&look->failures, "%s%s: failed %d times in a row, asked again in %" PRId64 " s",
+							 look->failures.len > 0 ? "; " : "", endpoint->shown, endpoint->failures,
+							 (endpoint->retry_at_ms - rc_now_ms() + 999) / 1000);
+			continue;
+		}
+		look->observation = new_observation(look->nrequests);
+		memset(&look->attempt, 0, sizeof(look->attempt));
+		look->attempt.http = look->http;
+		look->attempt.host = look->host;
+		look->attempt.network = network;
+		look->attempt.endpoint = endpoint;
+		look->attempt.requests = look->requests;
+		look->attempt.nrequests = look->nrequests;
+		look->attempt.observation = look->observation;
+		look->attempt.look = look;
+		look->attempting = true;
+		look->observer->start(&look->attempt);
+		return true;
+	}
+	return false;
+}
+
+/* The look's next move, from a timer: deliver, or the next endpoint */
+static void
+proceed(void *arg)
+{
+	rc_look    *look = arg;
+	char	   *failure;
+
+	look->timer = NULL;
+	if (look->succeeded)
+	{
+		deliver(look, NULL);
+		return;
+	}
+	if (look->observer == NULL)
+	{
+		deliver(look, rc_asprintf("network %s/%s is not registered, or of a kind that can't be observed",
+								  look->network->chain, look->network->network));
+		return;
+	}
+	if (look->network->nendpoints == 0)
+	{
+		deliver(look, rc_asprintf("network %s/%s has no endpoint", look->network->chain, look->network->network));
+		return;
+	}
+	if (try_next(look))
+		return;
+	failure = rc_strdup(look->failures.data != NULL ? look->failures.data : "no endpoint can be asked");
+	deliver(look, failure);
+}
+
+/* An attempt has ended; the observer is still on the stack */
+static void
+attempt_ended(rc_attempt *attempt)
+{
+	rc_look    *look = attempt->look;
+
+	look->attempting = false;
+	look->timer = rc_http_after(look->http, 0, proceed, look);
+}
+
+/* The endpoint answered */
+void
+rc_attempt_succeeded(rc_attempt *attempt)
+{
+	rc_endpoint_succeeded(attempt->endpoint);
+	attempt->look->succeeded = true;
+	attempt_ended(attempt);
+}
+
+/* The endpoint is at fault; takes over error */
+void
+rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
+{
+	rc_look    *look = attempt->look;
+	rc_endpoint *endpoint = attempt->endpoint;
+
+	rc_text_redact(error, endpoint->url);
+	rc_endpoint_failed(endpoint, retry_after_ms);
+	rc_observation_free(look->observation);
+	look->observation = NULL;
+	rc_buffer_printf(&look->failures, "%s%s: %s", look->failures.len > 0 ? "; " : "", endpoint->shown, error);
+	if (look->next_endpoint < look->network->nendpoints)
+		rc_log(look->host, RC_LOG_INFO, "network %s/%s: endpoint %s failed, trying the next: %s",
+			   look->network->chain, look->network->network, endpoint->shown, error);
+	free(error);
+	attempt_ended(attempt);
+}
+
+/* Starts a look; the observation comes from an rc_http_step */
+rc_look *
+rc_look_start(rc_http *http, const rc_host *host, rc_network *network,
+			  const rc_request *requests, int nrequests, rc_observed done, void *arg)
+{
+	rc_look    *look = rc_calloc(1, sizeof(*look));
+
+	look->http = http;
+	look->host = host;
+	look->network = network;
+	look->requests = requests;
+	look->nrequests = nrequests;
+	look->done = done;
+	look->arg = arg;
+	look->observer = observer_of(network->kind);
+	look->timer = rc_http_after(http, 0, proceed, look);
+	return look;
+}
+
+/* Ends a look; done is not called */
+void
+rc_look_cancel(rc_look *look)
+{
+	if (look->attempting)
+		look->observer->cancel(&look->attempt);
+	rc_observation_free(look->observation);
+	free_look(look);
+}

@@ -1,0 +1,182 @@
+/* main.c: reconcilerd, a worker outside of the server */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "checks.h"
+#include "config.h"
+#include "core/engine.h"
+#include "core/memory.h"
+#include "daemon_host.h"
+#include "pq_store.h"
+#include "registration.h"
+
+#define ROLE "reconcilerd"
+
+/* How long the start may wait for endpoints that have to tell their chain */
+#define REGISTRATION_WAIT_MS 5500
+
+/* Says why the daemon doesn't start; takes problem over */
+static int
+refuse(const rc_daemon *daemon, char *problem)
+{
+	rc_logger_fatal(&daemon->logger, problem);
+	free(problem);
+	return RC_EXIT_CONFIG;
+}
+
+static int
+healthcheck(const rc_config *config)
+{
+	char	   *problem = rc_heartbeat_check(config->heartbeat_file);
+
+	if (problem == NULL)
+		return 0;
+	fprintf(stderr, "%s\n", problem);
+	free(problem);
+	return 1;
+}
+
+/* A default path that doesn't work costs the health check; one that was asked for is an error */
+static char *
+open_heartbeat(rc_daemon *daemon, const rc_config *config)
+{
+	char	   *problem = rc_heartbeat_open(&daemon->heartbeat, config->heartbeat_file);
+	char	   *line;
+
+	if (problem == NULL)
+		return NULL;
+	if (!config->heartbeat_file_given)
+	{
+		rc_daemon_log(daemon, RC_LOG_WARNING, "no health check, set RECONCILER_HEARTBEAT_FILE: %s", problem);
+		free(problem);
+		return NULL;
+	}
+	line = rc_asprintf("CONFIG_RECONCILER_HEARTBEAT_FILE_INVALID: %s:"
+					   " give each daemon a path of its own in a directory that it may write", problem);
+	free(problem);
+	return line;
+}
+
+static void
+retry_registration(void *registration)
+{
+	rc_registration_step(registration);
+}
+
+static void
+work(rc_daemon *daemon, rc_config *config, rc_pq_store *pq)
+{
+	rc_engine_options options = {0};
+	rc_registration *registration = NULL;
+
+	if (config->networks.n > 0)
+	{
+		registration = rc_registration_create(daemon, rc_pq_store_table(pq), config->worker_id, &config->networks);
+		rc_registration_begin(registration, REGISTRATION_WAIT_MS);
+		daemon->tick = retry_registration;
+		daemon->tick_arg = registration;
+		options.overrides.endpoints = rc_own_networks_endpoints;
+		options.overrides.endpoints_ctx = &config->networks;
+	}
+	options.worker_id = config->worker_id;
+	options.role = ROLE;
+	options.host = &daemon->host;
+	options.store = rc_pq_store_table(pq);
+	options.overrides.batch_size = config->batch_size;
+	options.overrides.lease_ms = config->lease_ms;
+	options.overrides.poll_interval_ms = config->poll_interval_ms;
+	options.once = config->once;
+	options.report = true;
+	rc_engine_run(&options);
+	daemon->tick = NULL;
+	rc_registration_free(registration);
+}
+
+/* Connects and checks, then works until it is told to stop */
+static int
+serve(rc_daemon *daemon, rc_config *config)
+{
+	rc_pq_store *pq = rc_pq_store_create(daemon, config->database_url);
+	char	   *problem = open_heartbeat(daemon, config);
+	char	   *unreachable;
+
+	if (problem == NULL && (unreachable = rc_pq_store_connect(pq, config->database_wait_ms)) != NULL)
+	{
+		problem = rc_asprintf("CONFIG_DATABASE_UNREACHABLE: %s:"
+							  " check DATABASE_URL, and that the server runs and lets this role in", unreachable);
+		free(unreachable);
+	}
+	if (problem == NULL)
+		problem = rc_check_database(daemon, pq);
+	if (daemon->host.stop_requested(daemon))
+	{
+		free(problem);
+		problem = NULL;
+	}
+	else if (problem == NULL)
+	{
+		rc_daemon_log(daemon, RC_LOG_INFO, "started role=" ROLE " worker_id=%s version=" RC_VERSION
+					  " host=%s database=%s user=%s", config->worker_id,
+					  rc_pq_store_host(pq), rc_pq_store_database(pq), rc_pq_store_user(pq));
+		work(daemon, config, pq);
+	}
+	rc_pq_store_free(pq);
+	rc_heartbeat_close(&daemon->heartbeat);
+	if (problem != NULL)
+		return refuse(daemon, problem);
+	rc_daemon_log(daemon, RC_LOG_INFO, "stopped role=" ROLE " worker_id=%s", config->worker_id);
+	return 0;
+}
+
+static int
+run(rc_daemon *daemon, rc_config *config, int argc, char **argv)
+{
+	char	   *problem = rc_config_load(config, argc, argv);
+
+	daemon->logger.format = (rc_log_format) config->log_format;
+	daemon->logger.level = (rc_log_level) config->log_level;
+	daemon->logger.worker_id = config->worker_id;
+	if (problem != NULL)
+		return refuse(daemon, problem);
+	if (config->help)
+	{
+		rc_config_print_help(stdout);
+		return 0;
+	}
+	if (config->version)
+	{
+		printf("reconcilerd %s\n", RC_VERSION);
+		return 0;
+	}
+	if (config->healthcheck)
+		return healthcheck(config);
+	if (!config->enabled)
+	{
+		rc_daemon_log(daemon, RC_LOG_INFO, "not enabled (RECONCILER_ENABLED is false): nothing to do");
+		return 0;
+	}
+	return serve(daemon, config);
+}
+
+int
+main(int argc, char **argv)
+{
+	rc_daemon	daemon;
+	rc_config	config;
+	int			code;
+
+	if (!rc_daemon_init(&daemon))
+	{
+		perror("reconcilerd: can't set up signals");
+		return 1;
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	code = run(&daemon, &config, argc, argv);
+	rc_config_free(&config);
+	curl_global_cleanup();
+	return code;
+}

@@ -1,0 +1,264 @@
+/* pq_connection.c: connecting by libpq with every wait interruptible, and texts of errors without secrets */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "pq_connection.h"
+
+#define CONNECT_TIMEOUT_MS	10000
+
+/* Shorter pieces of a password would be found everywhere in an error text, and tell nothing */
+#define SECRET_PIECE_MIN	3
+
+/*
+ * For what the connection string leaves open. A peer that vanished is noticed
+ * within half a minute, and of several hosts the primary is taken.
+ */
+static const char *const defaults[][2] = {
+	{"fallback_application_name", "reconcilerd"},
+	{"client_encoding", "UTF8"},
+	{"target_session_attrs", "read-write"},
+	{"keepalives_idle", "10"},
+	{"keepalives_interval", "5"},
+	{"keepalives_count", "3"},
+	{"tcp_user_timeout", "20000"}
+};
+
+#define NDEFAULTS ((int) (sizeof(defaults) / sizeof(defaults[0])))
+
+/*
+ * The server's own limit is a little under the client's, so that a statement
+ * that takes too long ends there and not with the connection. The engine's
+ * statements don't depend on search_path.
+ */
+static const char session_settings[] =
+"SET search_path = pg_catalog, pg_temp;"
+" SET statement_timeout = '60s';"
+" SET default_transaction_isolation = 'read committed';"
+" SET default_transaction_read_only = off;"
+" SET default_transaction_deferrable = off";
+
+/*
+ * A claim that nobody waits for any more should end, not commit and leave a
+ * lease behind. Refused by servers on platforms that can't tell.
+ */
+static const char optional_settings[] = "SET client_connection_check_interval = '500ms'";
+
+void
+rc_pq_parameters_init(rc_pq_parameters *parameters, const char *conninfo)
+{
+	int			n = 0;
+	int			nparsed = 0;
+
+	parameters->conninfo = rc_strdup(conninfo);
+	parameters->parsed = PQconninfoParse(conninfo, NULL);
+	for (PQconninfoOption *option = parameters->parsed; option != NULL && option->keyword != NULL; option++)
+		nparsed++;
+	parameters->keywords = rc_calloc((size_t) (NDEFAULTS + nparsed + 1), sizeof(char *));
+	parameters->values = rc_calloc((size_t) (NDEFAULTS + nparsed + 1), sizeof(char *));
+
+	/* Of two values for a keyword libpq takes the later */
+	for (int i = 0; i < NDEFAULTS; i++, n++)
+	{
+		parameters->keywords[n] = defaults[i][0];
+		parameters->values[n] = defaults[i][1];
+	}
+	for (int i = 0; i < nparsed; i++)
+	{
+		if (parameters->parsed[i].val == NULL)
+			continue;
+		parameters->keywords[n] = parameters->parsed[i].keyword;
+		parameters->values[n++] = parameters->parsed[i].val;
+	}
+}
+
+void
+rc_pq_parameters_free(rc_pq_parameters *parameters)
+{
+	free(parameters->keywords);
+	free(parameters->values);
+	free(parameters->conninfo);
+	PQconninfoFree(parameters->parsed);
+}
+
+char *
+rc_pq_one_line(const char *text)
+{
+	char	   *line = rc_strdup(text ? text : "");
+	size_t		len = strlen(line);
+
+	while (len > 0 && strchr("\r\n\t ", line[len - 1]) != NULL)
+		line[--len] = '\0';
+	for (char *c = line; *c != '\0'; c++)
+		if ((unsigned char) *c < 0x20)
+			*c = ' ';
+	return line;
+}
+
+static void
+replace_all(char **text, const char *secret, size_t len)
+{
+	rc_buffer	out = {0};
+	const char *from = *text;
+
+	if (len < SECRET_PIECE_MIN)
+		return;
+	while (*from != '\0')
+	{
+		bool		found = strncmp(from, secret, len) == 0;
+
+		rc_buffer_append(&out, found ? "…" : from, found ? strlen("…") : 1);
+		from += found ? len : 1;
+	}
+	free(*text);
+	*text = rc_strdup(out.data ? out.data : "");
+	rc_buffer_free(&out);
+}
+
+/*
+ * Takes out of an error text whatever stands between user and host of the URI.
+ * A password with an @ or / that isn't percent-encoded makes libpq take a part
+ * of it for a host or database, and say so.
+ */
+static void
+redact_userinfo(char **text, const char *conninfo)
+{
+	const char *start = strstr(conninfo, "://");
+	const char *end = strrchr(conninfo, '@');
+
+	if (start == NULL || end == NULL || end < start)
+		return;
+	start = strpbrk(start + 3, ":@");
+	if (start == NULL || start >= end)
+		return;
+	start++;
+	replace_all(text, start, (size_t) (end - start));
+	while (start < end)
+	{
+		size_t		len = strcspn(start, "@:/?#&=");
+
+		replace_all(text, start, len);
+		start += len + 1;
+	}
+}
+
+static char *
+redacted_error(const char *error, const rc_pq_parameters *parameters)
+{
+	char	   *text = rc_pq_one_line(error);
+
+	for (PQconninfoOption *option = parameters->parsed; option != NULL && option->keyword != NULL; option++)
+		if (option->val != NULL && (strcmp(option->keyword, "password") == 0 || strcmp(option->keyword, "sslpassword") == 0))
+			replace_all(&text, option->val, strlen(option->val));
+	redact_userinfo(&text, parameters->conninfo);
+	return text;
+}
+
+/* Takes the connection through libpq's states. False: it failed, or time is up */
+static bool
+establish(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms, bool *timed_out)
+{
+	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+
+	while (PQstatus(conn) != CONNECTION_BAD && next != PGRES_POLLING_FAILED)
+	{
+		if (next == PGRES_POLLING_OK)
+			return true;
+		if (!rc_daemon_wait_fd(daemon, PQsocket(conn), next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms))
+		{
+			*timed_out = true;
+			return false;
+		}
+		next = PQconnectPoll(conn);
+	}
+	return false;
+}
+
+PGresult *
+rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
+{
+	PGresult   *last = NULL;
+	int			unsent;
+
+	while ((unsent = PQflush(conn)) == 1)
+	{
+		if (!rc_daemon_wait_fd(daemon, PQsocket(conn), POLLIN | POLLOUT, deadline_ms) || !PQconsumeInput(conn))
+			return NULL;
+	}
+	for (;;)
+	{
+		PGresult   *result;
+
+		while (PQisBusy(conn))
+		{
+			if (!rc_daemon_wait_fd(daemon, PQsocket(conn), POLLIN, deadline_ms))
+			{
+				PQclear(last);
+				return NULL;
+			}
+			if (!PQconsumeInput(conn))
+				break;
+		}
+		result = PQgetResult(conn);
+		if (result == NULL)
+			break;
+		PQclear(last);
+		last = result;
+	}
+	return last;
+}
+
+/* False: no answer, or (unless it is optional) a refusal */
+static bool
+run_settings(rc_daemon *daemon, PGconn *conn, const char *settings, bool optional, int64_t deadline_ms)
+{
+	PGresult   *result;
+	bool		done;
+
+	if (!PQsendQuery(conn, settings))
+		return false;
+	result = rc_pq_await_result(daemon, conn, deadline_ms);
+	done = result != NULL && (optional || PQresultStatus(result) == PGRES_COMMAND_OK);
+	PQclear(result);
+	return done;
+}
+
+static bool
+configure(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
+{
+	return PQsetnonblocking(conn, 1) == 0 &&
+		run_settings(daemon, conn, session_settings, false, deadline_ms) &&
+		run_settings(daemon, conn, optional_settings, true, deadline_ms);
+}
+
+/* The core's level for what the server remarks on */
+static void
+receive_notice(void *arg, const PGresult *result)
+{
+	rc_daemon  *daemon = arg;
+	char	   *line = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+
+	rc_daemon_log(daemon, RC_LOG_DEBUG, "server says: %s", line);
+	free(line);
+}
+
+PGconn *
+rc_pq_connect(rc_daemon *daemon, const rc_pq_parameters *parameters, char **problem)
+{
+	int64_t		deadline_ms = rc_now_ms() + CONNECT_TIMEOUT_MS;
+	bool		timed_out = false;
+	PGconn	   *conn = PQconnectStartParams(parameters->keywords, parameters->values, 0);
+
+	*problem = NULL;
+	if (conn != NULL)
+		PQsetNoticeReceiver(conn, receive_notice, daemon);
+	if (conn != NULL && establish(daemon, conn, deadline_ms, &timed_out) && configure(daemon, conn, deadline_ms))
+		return conn;
+	if (timed_out)
+		*problem = rc_strdup("no answer from the server");
+	else
+		*problem = redacted_error(conn ? PQerrorMessage(conn) : "out of memory", parameters);
+	PQfinish(conn);
+	return NULL;
+}

@@ -1,0 +1,352 @@
+/* pq_store.c: the database over libpq, without ever waiting in a way that a signal can't end */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/memory.h"
+#include "pq_connection.h"
+#include "pq_store.h"
+
+/* A server that hasn't answered by then has gone, or its host has; it ends statements itself before (session_settings) */
+#define STATEMENT_TIMEOUT_MS	65000
+
+/* Pauses between attempts to connect: doubled each time, half of it at random so that daemons don't come in step */
+#define RECONNECT_MIN_MS		250
+#define RECONNECT_MAX_MS		30000
+
+/* How often an error that repeats itself is logged again */
+#define REPEAT_LOG_MS			60000
+
+#define MAX_PREPARED			32
+#define MAX_ARGS				16
+
+/* pg_type.dat: every parameter is text */
+#define TEXT_OID				25
+
+struct rc_pq_store
+{
+	rc_daemon  *daemon;
+	rc_store	table;
+	rc_pq_parameters parameters;
+	PGconn	   *conn;			/* NULL: not connected */
+	const rc_statement *prepared[MAX_PREPARED];
+	int			nprepared;
+	int			attempts;		/* to connect, since the last success */
+	int64_t		retry_at_ms;
+	char		logged[80];		/* statement and SQLSTATE of the error that was logged last */
+	int64_t		logged_at_ms;
+};
+
+/* Errors after which the connection is of no use, or shows a state of the server that another may not have */
+static bool
+wants_new_connection(const char *sqlstate)
+{
+	return strcmp(sqlstate, "0A000") == 0 ||	/* a prepared statement's result has changed: extension updated */
+		strcmp(sqlstate, "26000") == 0 ||	/* a prepared statement is unknown: a pooler in between */
+		strcmp(sqlstate, "25006") == 0 ||	/* read-only: this server has become a standby */
+		strncmp(sqlstate, "57P", 3) == 0;	/* the server is shutting down */
+}
+
+/* Errors that say that the extension isn't there */
+static bool
+extension_is_gone(const char *sqlstate)
+{
+	return strcmp(sqlstate, "3F000") == 0 ||	/* invalid_schema_name */
+		strcmp(sqlstate, "42883") == 0 ||	/* undefined_function */
+		strcmp(sqlstate, "42P01") == 0;	/* undefined_table */
+}
+
+static void
+drop_connection(rc_pq_store *pq)
+{
+	PQfinish(pq->conn);
+	pq->conn = NULL;
+	pq->nprepared = 0;
+	if (pq->daemon->database_lost_ms == 0)
+		pq->daemon->database_lost_ms = rc_now_ms();
+}
+
+static uint32_t
+random_number(void)
+{
+	uint32_t	number;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+		number = (uint32_t) rc_now_ms() * 2654435761u;
+	return number;
+}
+
+static long
+reconnect_pause(int attempts)
+{
+	long		pause = RECONNECT_MIN_MS;
+
+	for (int i = 1; i < attempts && pause < RECONNECT_MAX_MS; i++)
+		pause *= 2;
+	if (pause > RECONNECT_MAX_MS)
+		pause = RECONNECT_MAX_MS;
+	return pause / 2 + (long) (random_number() % (uint32_t) (pause / 2 + 1));
+}
+
+/* One attempt; *problem says why it failed */
+static bool
+connect_once(rc_pq_store *pq, char **problem)
+{
+	pq->attempts++;
+	pq->conn = rc_pq_connect(pq->daemon, &pq->parameters, problem);
+	if (pq->conn == NULL)
+		return false;
+	pq->attempts = 0;
+	pq->nprepared = 0;
+	pq->logged[0] = '\0';
+	pq->daemon->database_lost_ms = 0;
+	return true;
+}
+
+/* Connected, or connects if it is time for it */
+static bool
+ensure_connection(rc_pq_store *pq)
+{
+	char	   *problem;
+
+	if (pq->conn != NULL)
+		return true;
+	if (rc_daemon_stop_budget() >= 0 || rc_now_ms() < pq->retry_at_ms)
+		return false;
+	if (connect_once(pq, &problem))
+	{
+		rc_daemon_log(pq->daemon, RC_LOG_INFO, "connected to the database again host=%s database=%s user=%s",
+					  PQhost(pq->conn), PQdb(pq->conn), PQuser(pq->conn));
+		return true;
+	}
+	pq->retry_at_ms = rc_now_ms() + reconnect_pause(pq->attempts);
+	rc_daemon_log(pq->daemon, RC_LOG_WARNING, "no connection to the database attempt=%d retry_in_ms=%" PRId64 ": %s",
+				  pq->attempts, pq->retry_at_ms - rc_now_ms(), problem);
+	free(problem);
+	return false;
+}
+
+char *
+rc_pq_store_connect(rc_pq_store *pq, long wait_ms)
+{
+	int64_t		give_up_ms = rc_now_ms() + wait_ms;
+	char	   *problem;
+
+	while (!connect_once(pq, &problem))
+	{
+		int64_t		retry_at_ms = rc_now_ms() + reconnect_pause(pq->attempts);
+
+		if (rc_daemon_stop_budget() >= 0 || retry_at_ms >= give_up_ms)
+			return problem;
+		rc_daemon_log(pq->daemon, RC_LOG_INFO, "waiting for the database attempt=%d: %s", pq->attempts, problem);
+		free(problem);
+		rc_daemon_wait_fd(pq->daemon, -1, 0, retry_at_ms);
+	}
+	return NULL;
+}
+
+/* The connection broke, or was broken off, in mid-statement */
+static rc_store_status
+lose_connection(rc_pq_store *pq, const rc_statement *statement)
+{
+	if (rc_daemon_stop_budget() >= 0)
+		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "stopping before the database answered statement=%s", statement->name);
+	else
+	{
+		char	   *line = rc_pq_one_line(PQerrorMessage(pq->conn));
+
+		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "connection to the database lost statement=%s: %s",
+					  statement->name, line[0] ? line : "no answer");
+		free(line);
+	}
+	drop_connection(pq);
+
+	/* Soon, but not all daemons at the same instant */
+	pq->retry_at_ms = rc_now_ms() + reconnect_pause(1);
+	return RC_STORE_GONE;
+}
+
+/* Logs an error of the server with its code; one that repeats itself only now and then */
+static void
+log_error(rc_pq_store *pq, const rc_statement *statement, const char *sqlstate, const PGresult *result)
+{
+	char		key[sizeof(pq->logged)];
+	char	   *message = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	char	   *hint = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	bool		repeated;
+
+	snprintf(key, sizeof(key), "%s %s", statement->name, sqlstate);
+	repeated = strcmp(key, pq->logged) == 0 && rc_now_ms() - pq->logged_at_ms < REPEAT_LOG_MS;
+	if (!repeated)
+	{
+		strcpy(pq->logged, key);
+		pq->logged_at_ms = rc_now_ms();
+	}
+	rc_daemon_log(pq->daemon, repeated ? RC_LOG_DEBUG : RC_LOG_WARNING, "statement failed statement=%s code=%s: %s%s%s",
+				  statement->name, sqlstate, message, hint[0] ? "; " : "", hint);
+	free(message);
+	free(hint);
+}
+
+static rc_store_status
+judge_error(rc_pq_store *pq, const rc_statement *statement, const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (PQstatus(pq->conn) == CONNECTION_BAD || sqlstate == NULL)
+		return lose_connection(pq, statement);
+	if (strcmp(sqlstate, "RC001") == 0)
+		return RC_STORE_LEASE_LOST;
+	log_error(pq, statement, sqlstate, result);
+	if (wants_new_connection(sqlstate))
+	{
+		drop_connection(pq);
+		return RC_STORE_GONE;
+	}
+	return extension_is_gone(sqlstate) ? RC_STORE_GONE : RC_STORE_ERROR;
+}
+
+/* Waits for the command that was sent. On anything but RC_STORE_OK there is no result */
+static rc_store_status
+finish_command(rc_pq_store *pq, const rc_statement *statement, bool sent, PGresult **result)
+{
+	rc_store_status status = RC_STORE_OK;
+
+	*result = sent ? rc_pq_await_result(pq->daemon, pq->conn, rc_now_ms() + STATEMENT_TIMEOUT_MS) : NULL;
+	if (*result == NULL)
+		return lose_connection(pq, statement);
+	if (PQresultStatus(*result) != PGRES_TUPLES_OK && PQresultStatus(*result) != PGRES_COMMAND_OK)
+	{
+		status = judge_error(pq, statement, *result);
+		PQclear(*result);
+		*result = NULL;
+	}
+	return status;
+}
+
+/* Prepares a statement once for each connection */
+static rc_store_status
+prepare(rc_pq_store *pq, const rc_statement *statement)
+{
+	Oid			types[MAX_ARGS];
+	PGresult   *result;
+	rc_store_status status;
+
+	for (int i = 0; i < pq->nprepared; i++)
+		if (pq->prepared[i] == statement)
+			return RC_STORE_OK;
+	for (int i = 0; i < statement->nargs && i < MAX_ARGS; i++)
+		types[i] = TEXT_OID;
+	status = finish_command(pq, statement,
+							PQsendPrepare(pq->conn, statement->name, statement->sql, statement->nargs, types),
+							&result);
+	PQclear(result);
+	if (status == RC_STORE_OK && pq->nprepared < MAX_PREPARED)
+		pq->prepared[pq->nprepared++] = statement;
+	return status;
+}
+
+/* Copies the result into one block: pointers first, then the texts */
+static void
+take_rows(rc_rows *rows, const PGresult *result)
+{
+	int			nrows = PQntuples(result);
+	int			ncols = PQnfields(result);
+	size_t		ncells = (size_t) nrows * (size_t) ncols;
+	size_t		size = ncells * sizeof(char *);
+	char	   *text;
+
+	for (int row = 0; row < nrows; row++)
+		for (int col = 0; col < ncols; col++)
+			size += (size_t) PQgetlength(result, row, col) + 1;
+	rows->nrows = nrows;
+	rows->ncols = ncols;
+	rows->cells = rc_malloc(size > 0 ? size : 1);
+	text = (char *) (rows->cells + ncells);
+	for (int row = 0; row < nrows; row++)
+	{
+		for (int col = 0; col < ncols; col++)
+		{
+			size_t		len = (size_t) PQgetlength(result, row, col) + 1;
+
+			if (PQgetisnull(result, row, col))
+			{
+				rc_cell(rows, row, col) = NULL;
+				continue;
+			}
+			memcpy(text, PQgetvalue(result, row, col), len);
+			rc_cell(rows, row, col) = text;
+			text += len;
+		}
+	}
+}
+
+/* rc_store's run. Outside a transaction block each statement is a transaction, committed when its result is there */
+static rc_store_status
+run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *rows)
+{
+	rc_pq_store *pq = ctx;
+	PGresult   *result;
+	rc_store_status status;
+
+	if (rows != NULL)
+		memset(rows, 0, sizeof(*rows));
+	if (!ensure_connection(pq))
+		return RC_STORE_GONE;
+	status = prepare(pq, statement);
+	if (status != RC_STORE_OK)
+		return status;
+	status = finish_command(pq, statement,
+							PQsendQueryPrepared(pq->conn, statement->name, statement->nargs, args, NULL, NULL, 0),
+							&result);
+	if (status == RC_STORE_OK && rows != NULL)
+		take_rows(rows, result);
+	PQclear(result);
+	return status;
+}
+
+rc_pq_store *
+rc_pq_store_create(rc_daemon *daemon, const char *conninfo)
+{
+	rc_pq_store *pq = rc_calloc(1, sizeof(*pq));
+
+	pq->daemon = daemon;
+	pq->table.ctx = pq;
+	pq->table.run = run;
+	rc_pq_parameters_init(&pq->parameters, conninfo);
+	return pq;
+}
+
+void
+rc_pq_store_free(rc_pq_store *pq)
+{
+	PQfinish(pq->conn);
+	rc_pq_parameters_free(&pq->parameters);
+	free(pq);
+}
+
+const rc_store *
+rc_pq_store_table(rc_pq_store *pq)
+{
+	return &pq->table;
+}
+
+const char *
+rc_pq_store_user(const rc_pq_store *pq)
+{
+	return pq->conn ? PQuser(pq->conn) : "";
+}
+
+const char *
+rc_pq_store_database(const rc_pq_store *pq)
+{
+	return pq->conn ? PQdb(pq->conn) : "";
+}
+
+const char *
+rc_pq_store_host(const rc_pq_store *pq)
+{
+	return pq->conn ? PQhost(pq->conn) : "";
+}

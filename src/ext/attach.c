@@ -1,0 +1,133 @@
+/* attach.c: attach and detach, which only a table's owner may, and which then need more rights than that */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(reconciler_attach);
+PG_FUNCTION_INFO_V1(reconciler_detach);
+
+/* The owner of the function that is running: the extension's */
+static Oid
+extension_owner(FunctionCallInfo fcinfo)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* A relation that can be attached, and that belongs to the caller */
+static void
+check_relation(Oid relation, const char *what)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("there is no table with OID %u", relation)));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", NameStr(form->relname)),
+				 errhint("Attach the ordinary or partitioned table in which the requests stand.")));
+	if (form->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a temporary table, which no worker can see", NameStr(form->relname)),
+				 errhint("Attach a permanent table.")));
+	if (!has_privs_of_role(GetUserId(), form->relowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s to %s it", NameStr(form->relname), what),
+				 errhint("Do it as role %s or as a superuser.", GetUserNameFromId(form->relowner, false))));
+	ReleaseSysCache(tuple);
+}
+
+/* Checks the caller's rights and keeps writers out of the table; it may have changed hands before it was locked */
+static void
+lock_relation(Oid relation, const char *what, LOCKMODE mode)
+{
+	check_relation(relation, what);
+	LockRelationOid(relation, mode);
+	check_relation(relation, what);
+}
+
+/* Runs one of the extension's own functions with its owner's rights; returns its result */
+static Datum
+run_as_owner(FunctionCallInfo fcinfo, const char *query, int nargs, Datum *values, const char *nulls)
+{
+	Oid			types[2] = {REGCLASSOID, JSONBOID};
+	Oid			saved_user;
+	int			saved_context;
+	Datum		result;
+	bool		isnull;
+
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(query, nargs, types, values, nulls, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of \"%s\"", query);
+	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	SPI_finish();
+	SetUserIdAndSecContext(saved_user, saved_context);
+	return result;
+}
+
+static void
+refuse_null_relation(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("relation must not be null"),
+			 errhint("Name the table: 'schema.table'.")));
+}
+
+/* attach(relation, columns): the new source's id */
+Datum
+reconciler_attach(PG_FUNCTION_ARGS)
+{
+	Datum		values[2];
+	char		nulls[3] = "  ";
+
+	if (PG_ARGISNULL(0))
+		refuse_null_relation();
+	lock_relation(PG_GETARG_OID(0), "attach", ShareRowExclusiveLock);
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
+	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
+	return run_as_owner(fcinfo, "SELECT reconciler._attach($1, $2)", 2, values, nulls);
+}
+
+/* detach(relation) */
+Datum
+reconciler_detach(PG_FUNCTION_ARGS)
+{
+	Datum		values[1];
+
+	if (PG_ARGISNULL(0))
+		refuse_null_relation();
+	/* DROP TRIGGER will ask for this lock; asked for first, it can't deadlock with our own. */
+	lock_relation(PG_GETARG_OID(0), "detach", AccessExclusiveLock);
+	values[0] = PG_GETARG_DATUM(0);
+	(void) run_as_owner(fcinfo, "SELECT reconciler._detach($1)", 1, values, NULL);
+	PG_RETURN_VOID();
+}

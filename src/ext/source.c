@@ -1,0 +1,224 @@
+/* source.c: rows of attached tables, and what can be wrong with the requests in them */
+#include "source.h"
+
+#include <stdlib.h>
+
+#include "catalog/pg_type.h"
+#include "core/evm_address.h"
+#include "core/http.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+
+/* Longer values are cut in messages */
+#define SHOWN_BYTES 60
+
+/* 2^256 - 1: amounts are uint256 (EVM word) */
+#define AMOUNT_MAX "115792089237316195423570985008687907853269984665640564039457584007913129639935"
+
+PG_FUNCTION_INFO_V1(reconciler_redact_url);
+PG_FUNCTION_INFO_V1(reconciler_request_problem);
+
+/* A value for a message, cut where it is long */
+static char *
+shown(const char *text)
+{
+	size_t		len = strlen(text);
+
+	if (len <= SHOWN_BYTES)
+		return pstrdup(text);
+	return psprintf("%s…", pnstrdup(text, pg_mbcliplen(text, (int) len, SHOWN_BYTES)));
+}
+
+bool
+source_status_is_open(const char *status)
+{
+	return status != NULL && (strcmp(status, "pending") == 0 || strcmp(status, "detected") == 0);
+}
+
+char *
+source_amount_problem(const char *text, char **digits)
+{
+	const char *start = text;
+	size_t		len;
+	size_t		fraction = 0;
+
+	*digits = NULL;
+	while (start[0] == '0' && start[1] >= '0' && start[1] <= '9')
+		start++;
+	len = strspn(start, "0123456789");
+	if (start[len] == '.')
+		fraction = 1 + strspn(start + len + 1, "0");
+	if (len == 0 || start[len + fraction] != '\0')
+		return psprintf("expected_amount_minor \"%s\" is not a whole number of minor units", shown(text));
+	if (len == 1 && start[0] == '0')
+		return pstrdup("expected_amount_minor is 0; null would mean any amount");
+	if (len > strlen(AMOUNT_MAX) || (len == strlen(AMOUNT_MAX) && strncmp(start, AMOUNT_MAX, len) > 0))
+		return psprintf("expected_amount_minor \"%s\" exceeds 256 bits", shown(text));
+	*digits = pnstrdup(start, len);
+	return NULL;
+}
+
+/* A value as text, by the server's own output functions; NULL where its type has another */
+static char *
+value_text(Datum value, Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			return TextDatumGetCString(value);
+		case INT2OID:
+			return DatumGetCString(DirectFunctionCall1(int2out, value));
+		case INT4OID:
+			return DatumGetCString(DirectFunctionCall1(int4out, value));
+		case INT8OID:
+			return DatumGetCString(DirectFunctionCall1(int8out, value));
+		case NUMERICOID:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+		case UUIDOID:
+			return DatumGetCString(DirectFunctionCall1(uuid_out, value));
+		default:
+			if (type_is_enum(type))
+				return DatumGetCString(DirectFunctionCall1(enum_out, value));
+			return NULL;
+	}
+}
+
+/* Looks a column up; false if the row hasn't got it, which is noted */
+static bool
+find_value(source_row *row, HeapTuple tuple, TupleDesc desc, const char *name,
+		   Datum *value, Oid *type, bool *isnull)
+{
+	int			attnum = SPI_fnumber(desc, name);
+
+	if (attnum <= 0)
+	{
+		row->invalid = psprintf("column \"%s\" is gone: detach the table and attach it again", name);
+		return false;
+	}
+	*value = SPI_getbinval(tuple, desc, attnum, isnull);
+	*type = getBaseType(SPI_gettypeid(desc, attnum));
+	return true;
+}
+
+/* A column's value, or the constant that stands for it, as text */
+static char *
+read_text(source_row *row, HeapTuple tuple, TupleDesc desc, const char *name)
+{
+	Datum		value;
+	Oid			type;
+	bool		isnull;
+	char	   *text;
+
+	if (name[0] == '\0')
+		return NULL;
+	if (name[0] == '=')
+		return pstrdup(name + 1);
+	if (!find_value(row, tuple, desc, name, &value, &type, &isnull) || isnull)
+		return NULL;
+	text = value_text(value, type);
+	if (text == NULL)
+		row->invalid = psprintf("column \"%s\" has changed its type: detach the table and attach it again", name);
+	return text;
+}
+
+static void
+read_expiry(source_row *row, HeapTuple tuple, TupleDesc desc, const char *name)
+{
+	Datum		value;
+	Oid			type;
+	bool		isnull;
+
+	if (name[0] == '\0' || !find_value(row, tuple, desc, name, &value, &type, &isnull) || isnull)
+		return;
+	if (type != TIMESTAMPTZOID)
+	{
+		row->invalid = psprintf("column \"%s\" has changed its type: detach the table and attach it again", name);
+		return;
+	}
+	row->has_expiry = true;
+	row->expires_at = DatumGetTimestampTz(value);
+}
+
+void
+source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const char *const names[SOURCE_COLUMNS])
+{
+	char	   *amount;
+
+	memset(row, 0, sizeof(*row));
+	row->id = read_text(row, tuple, desc, names[COLUMN_ID]);
+	row->status = read_text(row, tuple, desc, names[COLUMN_STATUS]);
+	row->chain = read_text(row, tuple, desc, names[COLUMN_CHAIN]);
+	row->network = read_text(row, tuple, desc, names[COLUMN_NETWORK]);
+	row->address = read_text(row, tuple, desc, names[COLUMN_ADDRESS]);
+	row->token = read_text(row, tuple, desc, names[COLUMN_TOKEN]);
+	read_expiry(row, tuple, desc, names[COLUMN_EXPIRES]);
+	amount = read_text(row, tuple, desc, names[COLUMN_AMOUNT]);
+	if (row->token != NULL && row->token[0] == '\0')
+		row->token = NULL;
+	if (amount != NULL && row->invalid == NULL)
+		row->invalid = source_amount_problem(amount, &row->expected);
+}
+
+/* The problem with an address that is written as on an EVM chain, or NULL */
+static char *
+evm_address_problem(const char *column, const char *address, bool may_be_zero)
+{
+	uint8_t		bytes[RC_EVM_ADDRESS_BYTES];
+	char	   *wrong = rc_evm_address_parse(address, bytes);
+	char	   *problem = NULL;
+
+	if (wrong != NULL)
+	{
+		/* It quotes the address, and may have cut it in the middle of a character. */
+		int			valid = pg_encoding_verifymbstr(GetDatabaseEncoding(), wrong, (int) strlen(wrong));
+
+		if (valid == (int) strlen(wrong))
+			problem = psprintf("%s: %s", column, wrong);
+		else
+			problem = psprintf("%s is not an address", column);
+		free(wrong);
+	}
+	else if (!may_be_zero && rc_evm_address_is_zero(bytes))
+		problem = psprintf("%s is the zero address; leave it null for the chain's own asset", column);
+	return problem;
+}
+
+/* Why a request can't be observed on a network of this kind: (kind, network, address, token_contract) */
+Datum
+reconciler_request_problem(PG_FUNCTION_ARGS)
+{
+	char	   *kind = PG_ARGISNULL(0) ? "none" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *address = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *token = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	char	   *problem = NULL;
+
+	if (address[0] == '\0')
+		problem = "address_canonical is empty";
+	else if (strcmp(kind, "evm") == 0)
+	{
+		problem = evm_address_problem("address_canonical", address, true);
+		if (problem == NULL && token != NULL)
+			problem = evm_address_problem("token_contract", token, false);
+	}
+	else if (strcmp(kind, "none") != 0 && token != NULL)
+		problem = "token_contract is given, but the chain has no tokens";
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+/* A URL without what may be secret in it */
+Datum
+reconciler_redact_url(PG_FUNCTION_ARGS)
+{
+	char	   *redacted = rc_url_redact(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	text	   *result = cstring_to_text(redacted);
+
+	free(redacted);
+	PG_RETURN_TEXT_P(result);
+}

@@ -1,0 +1,9 @@
+/* spi_store.h: rc_store of a background worker: each statement a transaction, by SPI */
+#ifndef RC_SPI_STORE_H
+#define RC_SPI_STORE_H
+
+#include "../core/store.h"
+
+extern void rc_spi_store_init(rc_store *store);
+
+#endif

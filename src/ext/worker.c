@@ -1,0 +1,79 @@
+/* worker.c: a background worker: the engine of the core over SPI and the server's latch */
+#include "postgres.h"
+
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+
+#include "../core/engine.h"
+#include "compat.h"
+#include "launcher.h"
+#include "slots.h"
+#include "spi_store.h"
+#include "worker_host.h"
+
+/* Shows what the worker does: in stat_workers, pg_stat_activity and the process list */
+static void
+show_progress(void *ctx, rc_state state, const rc_counters *counters)
+{
+	static int	shown = -1;
+	rc_slot    *slot = ctx;
+
+	rc_slot_report(slot, state, counters);
+	if (shown == (int) state)
+		return;
+	shown = (int) state;
+	pgstat_report_activity(STATE_IDLE, rc_state_name(state));
+	set_ps_display(rc_state_name(state));
+}
+
+/* Leaves the database that it was meant for, or never connects: see rc_slot_attach */
+static void
+connect_to_database(const rc_slot *slot)
+{
+	BackgroundWorkerInitializeConnection(slot->database, NULL, 0);
+
+	/*
+	 * A superuser's process: names are looked up where only superusers create
+	 * them. As a session's SET, so that the reset value stays the database's.
+	 */
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_SESSION);
+}
+
+void
+reconciler_worker_main(Datum arg)
+{
+	int			index = DatumGetInt32(arg);
+	uint32		generation;
+	rc_host		host;
+	rc_store	store;
+	rc_slot    *slot = &rc_shared->slots[index];
+	rc_engine_options options = {.role = "worker"};
+
+	/* While it connects, SIGTERM ends it at once: there is no lease to give back */
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	if (!rc_slot_attach(index, generation))
+		proc_exit(0);
+	BackgroundWorkerUnblockSignals();
+	connect_to_database(slot);
+
+	rc_worker_host_init(&host, index);
+	rc_spi_store_init(&store);
+	options.worker_id = slot->worker_id;
+	options.host = &host;
+	options.store = &store;
+	options.progress = show_progress;
+	options.progress_ctx = slot;
+	rc_engine_run(&options);
+	proc_exit(0);
+}

@@ -1,0 +1,22 @@
+/* worker_host.h: rc_host of a background worker: its latch, signals, log and wait set */
+#ifndef RC_WORKER_HOST_H
+#define RC_WORKER_HOST_H
+
+#include "postgres.h"
+
+#include "../core/host.h"
+#include "slots.h"
+
+/* Takes over SIGTERM and SIGHUP; call once the worker is connected */
+extern void rc_worker_host_init(rc_host *host, int slot_index);
+
+/*
+ * Around a statement: within, SIGTERM cancels it by an error. Outside nothing
+ * throws, because frames of the core and of libcurl lie below.
+ */
+extern void rc_worker_statement_begins(void);
+extern void rc_worker_statement_ends(void);
+
+extern bool rc_worker_should_stop(void);
+
+#endif

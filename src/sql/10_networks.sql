@@ -1,0 +1,345 @@
+-- Networks: what the chains are and where their nodes stand.
+
+-- A refusal that names what to do.
+CREATE FUNCTION _refuse(problem text, advice text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = advice;
+END $$;
+
+-- A setting without its prefix, or its default where the library isn't loaded
+-- and nothing is configured. base_unit is what a bare number counts, as for
+-- the setting itself.
+CREATE FUNCTION _setting_interval(name text) RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN s.value ~ '^\s*[0-9]+\s*$' THEN s.value::bigint * d.base_unit ELSE s.value::interval END
+	FROM (VALUES ('lease_duration', '15s', interval '1 millisecond'),
+				 ('poll_interval', '15s', interval '1 millisecond'),
+				 ('request_timeout', '5s', interval '1 millisecond'),
+				 ('expiry_grace', '1h', interval '1 second')) AS d (name, value, base_unit),
+		 LATERAL (SELECT coalesce(nullif(current_setting('reconciler.' || d.name, true), ''), d.value)) AS s (value)
+	WHERE d.name = $1
+$$;
+
+CREATE FUNCTION _setting_int(name text) RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(nullif(current_setting('reconciler.' || d.name, true), ''), d.value)::int
+	FROM (VALUES ('batch_size', '700'), ('workers', '0'), ('max_workers', '8')) AS d (name, value)
+	WHERE d.name = $1
+$$;
+
+-- Chains that make blocks on demand: Anvil and Hardhat (31337), geth --dev (1337).
+CREATE FUNCTION _is_dev_chain(chain_id bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(chain_id IN (31337, 1337), false)
+$$;
+
+-- A URL without what may be secret in it.
+CREATE FUNCTION _redact_url(url text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'reconciler_redact_url';
+
+-- Why a request can't be observed on a network of this kind; null: it can.
+CREATE FUNCTION _request_problem(kind text, network text, address text, token_contract text) RETURNS text
+LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'reconciler_request_problem';
+
+CREATE FUNCTION _check_endpoints(endpoints text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	position int := 0;
+	url text;
+BEGIN
+	FOREACH url IN ARRAY endpoints LOOP
+		position := position + 1;
+		-- The URL may hold a key: it isn't repeated.
+		IF url IS NULL OR url !~ '^https?://[^/?#\s]+(/\S*|\?\S*)?$' THEN
+			PERFORM reconciler._refuse(format('endpoint %s is not an http or https URL', position),
+				'Give endpoints as ARRAY[''https://host:port/path'', …], in order of preference.');
+		END IF;
+	END LOOP;
+END $$;
+
+CREATE FUNCTION _check_network(n networks) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF coalesce(n.chain, '') = '' OR coalesce(n.network, '') = '' THEN
+		PERFORM reconciler._refuse('chain and network must not be empty',
+			'Use the names that stand in the columns chain and network of your requests.');
+	END IF;
+	IF n.kind IS NULL OR n.kind NOT IN ('evm', 'esplora', 'bitcoind') THEN
+		PERFORM reconciler._refuse(format('kind "%s" is not known', n.kind), 'Use evm, esplora or bitcoind.');
+	END IF;
+	IF n.endpoints IS NULL THEN
+		PERFORM reconciler._refuse('endpoints must not be null', 'Give ''{}'' for a network without endpoints.');
+	END IF;
+	PERFORM reconciler._check_endpoints(n.endpoints);
+	IF n.kind <> 'evm' AND n.chain_id IS NOT NULL THEN
+		PERFORM reconciler._refuse(format('a network of kind %s has no chain_id', n.kind), 'Leave chain_id out.');
+	END IF;
+	IF n.kind <> 'evm' AND n.block_tag IS NOT NULL THEN
+		PERFORM reconciler._refuse(format('a network of kind %s has no block_tag', n.kind), 'Use confirmations.');
+	END IF;
+	IF n.chain_id <= 0 THEN
+		PERFORM reconciler._refuse('chain_id must be above 0', 'Ask the node: eth_chainId.');
+	END IF;
+	IF n.confirmations < 1 THEN
+		PERFORM reconciler._refuse('confirmations must be at least 1', '1 is the tip itself.');
+	END IF;
+	IF n.block_tag NOT IN ('safe', 'finalized') THEN
+		PERFORM reconciler._refuse(format('block_tag "%s" is not known', n.block_tag),
+			'Use safe or finalized, or leave it out and use confirmations.');
+	END IF;
+	IF NOT (n.detected_bps >= 1 AND n.detected_bps <= n.confirmed_bps AND n.confirmed_bps <= 10000) THEN
+		PERFORM reconciler._refuse('thresholds must satisfy 1 <= detected_bps <= confirmed_bps <= 10000',
+			'They are basis points of the expected amount; 10000 is all of it.');
+	END IF;
+	IF n.batch_size NOT BETWEEN 1 AND 740 THEN
+		PERFORM reconciler._refuse('batch_size must be between 1 and 740',
+			'740 requests are what one call to an EVM node can answer.');
+	END IF;
+	IF n.poll_interval < interval '100 milliseconds' OR n.request_timeout < interval '100 milliseconds' THEN
+		PERFORM reconciler._refuse('poll_interval and request_timeout must be at least 100 ms', 'Give, say, ''15 seconds''.');
+	END IF;
+	IF n.lease_duration < interval '1 second' THEN
+		PERFORM reconciler._refuse('lease_duration must be at least 1 s', 'Give, say, ''15 seconds''.');
+	END IF;
+	IF n.expiry_grace < interval '0' THEN
+		PERFORM reconciler._refuse('expiry_grace must not be negative', 'Give, say, ''1 hour''.');
+	END IF;
+	IF n.max_tip_age <= interval '0' THEN
+		PERFORM reconciler._refuse('max_tip_age must be above 0',
+			'For no limit: set_network(…, reset => ''{max_tip_age}'').');
+	END IF;
+	IF n.rate_limit <= 0 THEN
+		PERFORM reconciler._refuse('rate_limit must be above 0', 'It counts HTTP requests per second over all workers.');
+	END IF;
+END $$;
+
+-- Gives requests of one network to another; one of the two is network 0.
+CREATE FUNCTION _move_requests(from_id int, to_id int, of_chain text, of_network text,
+							   lo bigint DEFAULT 0, hi bigint DEFAULT 9223372036854775807) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	moved bigint;
+BEGIN
+	UPDATE reconciler.queue AS q
+	SET network_id = n.network_id,
+		chain = CASE WHEN n.network_id = 0 THEN of_chain END,
+		network = CASE WHEN n.network_id = 0 THEN of_network END,
+		seen = NULL, settled = NULL, error = NULL, error_at = NULL,
+		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
+					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
+	FROM reconciler.networks AS n
+	WHERE n.network_id = to_id AND q.network_id = from_id AND q.seq >= lo AND q.seq < hi
+		AND (from_id <> 0 OR (q.chain = of_chain AND q.network = of_network));
+	GET DIAGNOSTICS moved = ROW_COUNT;
+	RETURN moved;
+END $$;
+
+-- Requests under network 0, seq in [lo, hi), whose network has been registered:
+-- those that a transaction brought in which didn't see the registration yet.
+CREATE FUNCTION _adopt_requests(lo bigint, hi bigint) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(sum(reconciler._move_requests(0, n.network_id, n.chain, n.network, $1, $2)), 0)::bigint
+	FROM reconciler.networks AS n
+	WHERE n.network_id <> 0
+		AND (n.chain, n.network) IN (SELECT q.chain, q.network FROM reconciler.queue AS q
+									 WHERE q.network_id = 0 AND q.seq >= $1 AND q.seq < $2)
+$$;
+
+-- Inserts the network and takes its waiting requests; null: it is there already.
+CREATE FUNCTION _insert_network(n networks) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	new_id int;
+BEGIN
+	INSERT INTO reconciler.networks (chain, network, kind, endpoints, chain_id, confirmations, block_tag,
+			detected_bps, confirmed_bps, batch_size, poll_interval, lease_duration, request_timeout,
+			expiry_grace, max_tip_age, rate_limit, enabled)
+		VALUES (n.chain, n.network, n.kind, n.endpoints, n.chain_id, n.confirmations, n.block_tag,
+			n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval, n.lease_duration, n.request_timeout,
+			n.expiry_grace, n.max_tip_age, n.rate_limit, n.enabled)
+		ON CONFLICT (chain, network) DO NOTHING
+		RETURNING networks.network_id INTO new_id;
+	IF new_id IS NOT NULL THEN
+		PERFORM reconciler._move_requests(0, new_id, n.chain, n.network);
+	END IF;
+	RETURN new_id;
+END $$;
+
+-- The row that a new network gets, defaults filled in.
+CREATE FUNCTION _complete_network(n networks) RETURNS networks
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	on_demand boolean := reconciler._is_dev_chain(n.chain_id) OR (n.kind <> 'evm' AND n.network = 'regtest');
+BEGIN
+	n.confirmations := coalesce(n.confirmations,
+		CASE WHEN on_demand THEN 1 WHEN n.kind = 'evm' THEN 12 ELSE 2 END);
+	IF n.max_tip_age IS NULL AND NOT on_demand THEN
+		n.max_tip_age := CASE WHEN n.kind = 'evm' THEN interval '10 minutes' ELSE interval '2 hours' END;
+	END IF;
+	n.confirmed_bps := coalesce(n.confirmed_bps, 10000);
+	n.detected_bps := coalesce(n.detected_bps, n.confirmed_bps);
+	n.enabled := coalesce(n.enabled, true);
+	RETURN n;
+END $$;
+
+CREATE FUNCTION add_network(chain text, network text, endpoints text[] DEFAULT '{}', chain_id bigint DEFAULT NULL,
+		kind text DEFAULT 'evm', confirmations int DEFAULT NULL, block_tag text DEFAULT NULL,
+		detected_bps int DEFAULT NULL, confirmed_bps int DEFAULT NULL, batch_size int DEFAULT NULL,
+		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
+		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
+		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT true) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n reconciler.networks;
+	new_id int;
+BEGIN
+	n := ROW(NULL, chain, network, kind, endpoints, chain_id, confirmations, block_tag, detected_bps, confirmed_bps,
+			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled);
+	IF n.kind = 'evm' AND n.chain_id IS NULL THEN
+		PERFORM reconciler._refuse('an EVM network needs its chain_id',
+			'Give it, so that an endpoint of another chain is never believed: add_network(…, chain_id => 1).');
+	END IF;
+	n := reconciler._complete_network(n);
+	PERFORM reconciler._check_network(n);
+	new_id := reconciler._insert_network(n);
+	IF new_id IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+			MESSAGE = format('network %s/%s is already registered', n.chain, n.network),
+			HINT = format('To change it: SELECT reconciler.set_network(%L, %L, …).', n.chain, n.network);
+	END IF;
+	RETURN new_id;
+END $$;
+
+-- The registered network, locked; or an error.
+CREATE FUNCTION _find_network(of_chain text, of_network text) RETURNS networks
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n reconciler.networks;
+BEGIN
+	SELECT r.* INTO n FROM reconciler.networks AS r
+		WHERE r.chain = of_chain AND r.network = of_network AND r.network_id <> 0 FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('network %s/%s is not registered', of_chain, of_network),
+			HINT = 'SELECT chain, network FROM reconciler.network_status shows those that are.';
+	END IF;
+	RETURN n;
+END $$;
+
+-- What a change of a network means for the requests on it.
+CREATE FUNCTION _network_changed(before networks, now_is networks) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	-- Another node or schedule: look at once, with a clean record.
+	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0 WHERE b.network_id = now_is.network_id;
+	-- Another chain: what was seen doesn't count, and what is being observed must find nothing.
+	IF before.kind <> now_is.kind OR before.chain_id IS DISTINCT FROM now_is.chain_id THEN
+		UPDATE reconciler.queue AS q
+			SET seq = DEFAULT, seen = NULL, settled = NULL, error = NULL, error_at = NULL,
+				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
+							   ELSE reconciler._request_problem(now_is.kind, now_is.network, q.address, q.token_contract) END
+			WHERE q.network_id = now_is.network_id;
+		DELETE FROM reconciler.network_state AS s WHERE s.network_id = now_is.network_id;
+	END IF;
+END $$;
+
+CREATE FUNCTION set_network(chain text, network text, endpoints text[] DEFAULT NULL, chain_id bigint DEFAULT NULL,
+		kind text DEFAULT NULL, confirmations int DEFAULT NULL, block_tag text DEFAULT NULL,
+		detected_bps int DEFAULT NULL, confirmed_bps int DEFAULT NULL, batch_size int DEFAULT NULL,
+		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
+		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
+		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT NULL,
+		reset text[] DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	before reconciler.networks := reconciler._find_network(chain, network);
+	n reconciler.networks := before;
+	name text;
+BEGIN
+	FOREACH name IN ARRAY coalesce(reset, '{}') LOOP
+		IF name IS NULL OR name NOT IN ('chain_id', 'block_tag', 'batch_size', 'poll_interval', 'lease_duration',
+				'request_timeout', 'expiry_grace', 'max_tip_age', 'rate_limit') THEN
+			PERFORM reconciler._refuse(format('"%s" can''t be reset', name),
+				'These can: chain_id, block_tag, batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit.');
+		END IF;
+		n := jsonb_populate_record(n, jsonb_build_object(name, NULL));
+	END LOOP;
+	n := jsonb_populate_record(n, jsonb_strip_nulls(jsonb_build_object('endpoints', endpoints, 'chain_id', chain_id,
+		'kind', kind, 'confirmations', confirmations, 'block_tag', block_tag, 'detected_bps', detected_bps,
+		'confirmed_bps', confirmed_bps, 'batch_size', batch_size, 'poll_interval', poll_interval,
+		'lease_duration', lease_duration, 'request_timeout', request_timeout, 'expiry_grace', expiry_grace,
+		'max_tip_age', max_tip_age, 'rate_limit', rate_limit, 'enabled', enabled)));
+	PERFORM reconciler._check_network(n);
+	IF n IS NOT DISTINCT FROM before THEN
+		RETURN;
+	END IF;
+	UPDATE reconciler.networks AS r
+		SET kind = n.kind, endpoints = n.endpoints, chain_id = n.chain_id, confirmations = n.confirmations,
+			block_tag = n.block_tag, detected_bps = n.detected_bps, confirmed_bps = n.confirmed_bps,
+			batch_size = n.batch_size, poll_interval = n.poll_interval, lease_duration = n.lease_duration,
+			request_timeout = n.request_timeout, expiry_grace = n.expiry_grace, max_tip_age = n.max_tip_age,
+			rate_limit = n.rate_limit, enabled = n.enabled
+		WHERE r.network_id = n.network_id;
+	PERFORM reconciler._network_changed(before, n);
+END $$;
+
+CREATE FUNCTION remove_network(chain text, network text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n reconciler.networks := reconciler._find_network(chain, network);
+BEGIN
+	-- Batches first, as settle locks them: whoever holds a lease has lost it.
+	DELETE FROM reconciler.batches AS b WHERE b.network_id = n.network_id;
+	PERFORM reconciler._move_requests(n.network_id, 0, n.chain, n.network);
+	DELETE FROM reconciler.network_state AS s WHERE s.network_id = n.network_id;
+	DELETE FROM reconciler.networks AS r WHERE r.network_id = n.network_id;
+END $$;
+
+CREATE FUNCTION register_network(kind text, chain text, network text, chain_id bigint DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	n reconciler.networks;
+	found_id int;
+BEGIN
+	-- Twice at most: another worker may register it between the look and the insert.
+	FOR attempt IN 1..2 LOOP
+		SELECT r.network_id INTO found_id FROM reconciler.networks AS r
+			WHERE r.chain = register_network.chain AND r.network = register_network.network AND r.network_id <> 0;
+		EXIT WHEN FOUND;
+		n := NULL;
+		n.kind := kind;
+		n.chain := chain;
+		n.network := network;
+		n.chain_id := chain_id;
+		n.endpoints := '{}';
+		n := reconciler._complete_network(n);
+		PERFORM reconciler._check_network(n);
+		found_id := reconciler._insert_network(n);
+		EXIT WHEN found_id IS NOT NULL;
+	END LOOP;
+	RETURN found_id;
+END $$;
+
+CREATE FUNCTION worker_networks(worker_id text, batch_size_override int DEFAULT NULL,
+		lease_override interval DEFAULT NULL, poll_interval_override interval DEFAULT NULL)
+RETURNS TABLE (network_id int, chain text, network text, kind text, chain_id bigint, confirmations int,
+	block_tag text, batch_size int, poll_interval_ms bigint, lease_ms bigint, request_timeout_ms bigint,
+	endpoints text, version text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	WITH effective AS (
+		SELECT n.network_id, n.chain, n.network, n.kind, n.chain_id, n.confirmations, n.block_tag,
+			least(coalesce($2, n.batch_size, reconciler._setting_int('batch_size')), 740) AS batch_size,
+			(extract(epoch FROM coalesce($4, n.poll_interval,
+				reconciler._setting_interval('poll_interval'))) * 1000)::bigint AS poll_interval_ms,
+			(extract(epoch FROM coalesce($3, n.lease_duration,
+				reconciler._setting_interval('lease_duration'))) * 1000)::bigint AS lease_ms,
+			(extract(epoch FROM coalesce(n.request_timeout,
+				reconciler._setting_interval('request_timeout'))) * 1000)::bigint AS request_timeout_ms,
+			to_json(n.endpoints)::text AS endpoints
+		FROM reconciler.networks AS n
+		WHERE n.enabled
+			AND (n.network_id <> 0 OR EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = 0))
+	)
+	SELECT e.*, md5(e::text) FROM effective AS e ORDER BY e.network_id
+$$;

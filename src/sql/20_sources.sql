@@ -1,0 +1,437 @@
+-- Sources: the application's tables, their triggers, and the way from their
+-- rows to the queue. Superusers' rights never meet code of the application's:
+-- its tables are read and written by the C functions below, as the tables' owners.
+
+-- On the application's tables. Arguments: source_id, then the columns id,
+-- status, chain, network, address_canonical, token_contract,
+-- expected_amount_minor, expires_at ('': none, '=value': constant).
+CREATE FUNCTION queue_request() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_queue_request';
+
+-- All open requests of a source in order of arrival, by the calling statement's snapshot.
+CREATE FUNCTION _open_requests(source_id int)
+RETURNS TABLE (arrival bigint, request_id text, status text, chain text, network text, address text,
+	token_contract text, expected numeric, expires_at timestamptz, invalid text)
+LANGUAGE c STRICT ROWS 100000 AS 'MODULE_PATHNAME', 'reconciler_open_requests';
+
+-- The requests that are there, in whatever status.
+CREATE FUNCTION _status_of(source_id int, ids text[]) RETURNS TABLE (request_id text, status text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_status_of';
+
+-- Locks those that nobody else has locked, whatever their status: what is closed is no business of the queue's.
+CREATE FUNCTION _lock_open(source_id int, ids text[]) RETURNS TABLE (request_id text, status text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_lock_open';
+
+-- Compares and sets; returns the requests that were changed, with the status that they have got.
+CREATE FUNCTION _set_status(source_id int, ids text[], from_status text[], to_status text[])
+RETURNS TABLE (request_id text, status text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_set_status';
+
+-- The columns that a source can have. needed: there is no doing without it.
+CREATE FUNCTION _column_rules() RETURNS TABLE (pos int, name text, needed boolean, constant boolean, types text[])
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	VALUES
+	(1, 'id', true, false, ARRAY['text', 'character varying', 'uuid', 'bigint', 'integer', 'smallint']),
+	(2, 'status', true, false, ARRAY['text', 'character varying', 'enum']),
+	(3, 'chain', true, true, ARRAY['text', 'character varying', 'enum']),
+	(4, 'network', true, true, ARRAY['text', 'character varying', 'enum']),
+	(5, 'address_canonical', true, false, ARRAY['text', 'character varying']),
+	(6, 'token_contract', false, false, ARRAY['text', 'character varying']),
+	(7, 'expected_amount_minor', true, false, ARRAY['numeric', 'bigint', 'integer', 'smallint', 'text', 'character varying']),
+	(8, 'expires_at', false, false, ARRAY['timestamp with time zone']),
+	(9, 'created_at', false, false, ARRAY['timestamp with time zone', 'timestamp without time zone']),
+	(10, 'asset', false, true, ARRAY['text', 'character varying', 'enum']),
+	(11, 'updated_at', false, false, ARRAY['timestamp with time zone', 'timestamp without time zone'])
+$$;
+
+-- The name of a column's type under its domains, "enum" for enums; null: no such column.
+CREATE FUNCTION _column_type(relation regclass, column_name text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH RECURSIVE base AS (
+		SELECT t.oid, t.typtype, t.typbasetype FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+		WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+		UNION ALL
+		SELECT t.oid, t.typtype, t.typbasetype FROM base AS b JOIN pg_type AS t ON t.oid = b.typbasetype
+		WHERE b.typtype = 'd'
+	)
+	SELECT CASE b.typtype WHEN 'e' THEN 'enum' ELSE format_type(b.oid, NULL) END FROM base AS b WHERE b.typtype <> 'd'
+$$;
+
+-- What is wrong with a mapping of logical names to columns, one line a problem.
+CREATE FUNCTION _mapping_problems(relation regclass, columns jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.problem
+	FROM reconciler._column_rules() AS r
+		CROSS JOIN LATERAL (SELECT $2 ->> r.name AS mapped) AS m
+		CROSS JOIN LATERAL (SELECT reconciler._column_type($1, m.mapped) AS type) AS t
+		CROSS JOIN LATERAL (SELECT CASE
+			WHEN m.mapped IS NULL THEN CASE WHEN r.needed THEN
+				format('%s: must be mapped to a column', r.name) END
+			WHEN m.mapped LIKE '=%' THEN CASE WHEN NOT r.constant THEN
+				format('%s: can''t be a constant', r.name) END
+			WHEN t.type IS NULL THEN format('%s: there is no column "%s"', r.name, m.mapped)
+			WHEN NOT t.type = ANY (r.types) THEN format('%s: column "%s" has type %s, accepted are %s',
+				r.name, m.mapped, t.type, array_to_string(r.types, ', '))
+			END AS problem) AS p
+	WHERE p.problem IS NOT NULL
+	ORDER BY r.pos
+$$;
+
+-- What stands against having the table as a source apart from its columns.
+CREATE FUNCTION _table_problems(relation regclass, columns jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH c AS (
+		SELECT k.*, o.rolname, o.rolsuper OR o.rolbypassrls AS sees_all
+		FROM pg_class AS k JOIN pg_roles AS o ON o.oid = k.relowner WHERE k.oid = $1
+	)
+	SELECT 'it is a partition: attach the partitioned table' FROM c WHERE c.relispartition
+	UNION ALL
+	SELECT 'it has inheritance children, whose rows would go unseen: attach them one by one'
+		FROM c WHERE c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid)
+	UNION ALL
+	SELECT format('partition %s is a foreign table', t.relid)
+		FROM c CROSS JOIN LATERAL pg_partition_tree(c.oid) AS t JOIN pg_class AS k ON k.oid = t.relid
+		WHERE c.relkind = 'p' AND k.relkind = 'f'
+	UNION ALL
+	SELECT format('row-level security is forced on its owner %I: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', c.rolname, $1)
+		FROM c WHERE c.relforcerowsecurity AND NOT c.sees_all
+	UNION ALL
+	SELECT format('its owner %I has no USAGE on schema %s: GRANT USAGE ON SCHEMA %2$s TO %1$I', c.rolname, c.relnamespace::regnamespace)
+		FROM c WHERE NOT has_schema_privilege(c.relowner, c.relnamespace, 'USAGE')
+	UNION ALL
+	SELECT format('its owner %I has no %s on it: GRANT %2$s ON %3$s TO %1$I', c.rolname, p.name, $1)
+		FROM c CROSS JOIN (VALUES ('SELECT'), ('UPDATE')) AS p (name)
+		WHERE NOT has_table_privilege(c.relowner, c.oid, p.name)
+	UNION ALL
+	SELECT format('column "%s" (id) must be NOT NULL and the key of a unique index: ALTER TABLE %s ADD PRIMARY KEY (%1$I)',
+				  a.attname, $1)
+		FROM c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> 'id'
+		WHERE NOT a.attnotnull OR NOT EXISTS (
+			SELECT FROM pg_index AS i
+			WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+				AND i.indkey[0] = a.attnum AND (i.indnkeyatts = 1 OR c.relkind = 'p'))
+	UNION ALL
+	SELECT format('column "%s" (status) is generated', a.attname)
+		FROM c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> 'status'
+		WHERE a.attgenerated <> ''
+	UNION ALL
+	SELECT format('type %s of column "%s" (status) has no value ''%s'': ALTER TYPE %1$s ADD VALUE ''%3$s''',
+				  format_type(a.atttypid, NULL), a.attname, s.name)
+		FROM c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> 'status'
+			JOIN pg_type AS t ON t.oid = a.atttypid
+			CROSS JOIN (VALUES ('pending'), ('detected'), ('confirmed'), ('expired')) AS s (name)
+		WHERE reconciler._column_type(c.oid, a.attname) = 'enum'
+			AND NOT EXISTS (SELECT FROM pg_enum AS e WHERE e.enumlabel = s.name
+							AND e.enumtypid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END)
+$$;
+
+-- A call of attach that could work, for hints.
+CREATE FUNCTION _attach_advice(relation regclass, columns jsonb, problems text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(
+		'Name the columns: SELECT reconciler.attach(' || quote_literal($1::text) || ', columns => '
+			|| quote_literal((coalesce($2, '{}') || w.wrong)::text) || ');',
+		'Put it right, then: SELECT reconciler.attach(' || quote_literal($1::text) || ');')
+	FROM (SELECT jsonb_object_agg(r.name, '<column>' ORDER BY r.pos) AS wrong
+		  FROM reconciler._column_rules() AS r
+		  WHERE EXISTS (SELECT FROM unnest($3) AS p WHERE p LIKE r.name || ': %')) AS w
+$$;
+
+CREATE FUNCTION _refuse_attach(relation regclass, columns jsonb, problems text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+		MESSAGE = format('table %s can''t be attached: %s', relation, problems[1]),
+		DETAIL = array_to_string(problems[2:], E'\n'),
+		HINT = reconciler._attach_advice(relation, columns, problems);
+END $$;
+
+-- The full mapping: defaults for what the caller doesn't name, without what the table doesn't have.
+CREATE FUNCTION _complete_mapping(relation regclass, columns jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	bad text;
+BEGIN
+	IF columns IS NULL OR jsonb_typeof(columns) <> 'object' THEN
+		PERFORM reconciler._refuse('columns must be a JSON object',
+			'Map names to columns: columns => ''{"address_canonical": "pay_to"}''.');
+	END IF;
+	SELECT k.key INTO bad FROM jsonb_each(columns) AS k
+		WHERE NOT EXISTS (SELECT FROM reconciler._column_rules() AS r WHERE r.name = k.key) ORDER BY 1 LIMIT 1;
+	IF FOUND THEN
+		PERFORM reconciler._refuse(format('columns names "%s", which is not known', bad),
+			'Known are: ' || (SELECT string_agg(r.name, ', ' ORDER BY r.pos) FROM reconciler._column_rules() AS r) || '.');
+	END IF;
+	SELECT k.key INTO bad FROM jsonb_each(columns) AS k
+		WHERE jsonb_typeof(k.value) NOT IN ('string', 'null') OR k.value = '""' ORDER BY 1 LIMIT 1;
+	IF FOUND THEN
+		PERFORM reconciler._refuse(format('columns maps "%s" to something that is not a column''s name', bad),
+			'Give the name as a string; null for a column that the table does not have.');
+	END IF;
+	RETURN (
+		SELECT jsonb_strip_nulls(jsonb_object_agg(r.name,
+			CASE WHEN columns ->> r.name LIKE '=%' THEN regexp_replace(columns ->> r.name, '^=''(.*)''$', '=\1')
+				 WHEN columns ? r.name THEN columns ->> r.name
+				 WHEN r.needed OR reconciler._column_type(relation, r.name) IS NOT NULL THEN r.name END))
+		FROM reconciler._column_rules() AS r);
+END $$;
+
+-- Our triggers and when they fire. They fire ALWAYS, also where rows arrive by
+-- logical replication: the queue is this server's own, is not replicated, and
+-- must follow the table however its rows change.
+CREATE FUNCTION _create_triggers(source_id int, relation regclass, columns jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	arguments text;
+	changed text;
+	open_new text := format('(NEW.%I IN (''pending'', ''detected''))', columns ->> 'status');
+	open_old text := format('(OLD.%I IN (''pending'', ''detected''))', columns ->> 'status');
+	t record;
+BEGIN
+	SELECT string_agg(quote_literal(coalesce(columns ->> r.name, '')), ', ' ORDER BY r.pos),
+		   string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', columns ->> r.name), ' OR ' ORDER BY r.pos)
+			   FILTER (WHERE columns ->> r.name NOT LIKE '=%')
+		INTO arguments, changed
+		FROM reconciler._column_rules() AS r WHERE r.pos <= 8;
+	FOR t IN VALUES
+		('reconciler_insert', 'INSERT', 'FOR EACH ROW WHEN ' || open_new),
+		('reconciler_update', 'UPDATE', format('FOR EACH ROW WHEN ((%s OR %s) AND (%s))', open_old, open_new, changed)),
+		('reconciler_delete', 'DELETE', 'FOR EACH ROW WHEN ' || open_old),
+		('reconciler_truncate', 'TRUNCATE', 'FOR EACH STATEMENT')
+	LOOP
+		EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s EXECUTE FUNCTION reconciler.queue_request(%L, %s)',
+			t.column1, t.column2, relation, t.column3, source_id, arguments);
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, t.column1);
+		-- So that DROP EXTENSION takes them along instead of refusing.
+		EXECUTE format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION reconciler', t.column1, relation);
+	END LOOP;
+END $$;
+
+-- Brings the queue rows of a source in line with its table; one snapshot for
+-- both, so that what the application does meanwhile is left to the triggers.
+CREATE FUNCTION _resync(source_id int) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	changes bigint;
+BEGIN
+	WITH wanted AS MATERIALIZED (
+		SELECT o.arrival, o.request_id, o.status, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
+			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
+			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
+			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network
+		FROM reconciler._open_requests(_resync.source_id) AS o
+			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network
+			JOIN reconciler.networks AS n ON n.network_id = coalesce(r.network_id, 0)
+	), compared AS MATERIALIZED (
+		SELECT w.*, q.request_id AS queued, q.seq,
+			(w.network_id, w.expected, w.address, w.token_contract, w.chain, w.network)
+				IS DISTINCT FROM (q.network_id, q.expected, q.address, q.token_contract, q.chain, q.network) AS differs,
+			(w.status, w.expires_at, w.invalid) IS DISTINCT FROM (q.status, q.expires_at, q.invalid) AS moved
+		FROM wanted AS w
+			FULL JOIN (SELECT * FROM reconciler.queue AS k WHERE k.source_id = _resync.source_id) AS q
+				ON q.request_id = w.request_id
+	), stale AS (
+		DELETE FROM reconciler.queue AS q USING compared AS c
+		WHERE c.request_id IS NULL
+			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+		RETURNING 1
+	), changed AS (
+		UPDATE reconciler.queue AS q
+		SET seq = DEFAULT, network_id = c.network_id, status = c.status, expected = c.expected, address = c.address,
+			token_contract = c.token_contract, expires_at = c.expires_at, seen = NULL, settled = NULL,
+			error = NULL, error_at = NULL, invalid = c.invalid, chain = c.chain, network = c.network
+		FROM compared AS c
+		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND c.differs
+			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+		RETURNING 1
+	), touched AS (
+		UPDATE reconciler.queue AS q
+		SET status = c.status, expires_at = c.expires_at, invalid = c.invalid
+		FROM compared AS c
+		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND NOT c.differs AND c.moved
+			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+		RETURNING 1
+	), missing AS (
+		INSERT INTO reconciler.queue (source_id, network_id, request_id, status, expected, address,
+				token_contract, expires_at, invalid, chain, network)
+		SELECT _resync.source_id, c.network_id, c.request_id, c.status, c.expected, c.address,
+				c.token_contract, c.expires_at, c.invalid, c.chain, c.network
+		FROM compared AS c WHERE c.queued IS NULL ORDER BY c.arrival
+		ON CONFLICT DO NOTHING
+		RETURNING 1
+	)
+	SELECT (SELECT count(*) FROM stale) + (SELECT count(*) FROM changed)
+		+ (SELECT count(*) FROM touched) + (SELECT count(*) FROM missing) INTO changes;
+	RETURN changes;
+END $$;
+
+-- The source of an attached table, or an error.
+CREATE FUNCTION _source_id(relation regclass) RETURNS int
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	found_id int;
+BEGIN
+	SELECT s.source_id INTO found_id FROM reconciler.sources AS s WHERE s.relation = _source_id.relation;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('table %s is not attached', relation),
+			HINT = format('SELECT reconciler.attach(%L) attaches it; SELECT relation FROM reconciler.sources shows those that are.',
+				relation::text);
+	END IF;
+	RETURN found_id;
+END $$;
+
+-- The part of attach that runs with the extension owner's rights; the caller's are checked.
+CREATE FUNCTION _attach(relation regclass, columns jsonb) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	mapping jsonb;
+	problems text[];
+	new_id int;
+BEGIN
+	IF EXISTS (SELECT FROM reconciler.sources AS s WHERE s.relation = _attach.relation) THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+			MESSAGE = format('table %s is already attached', relation),
+			HINT = format('To attach it with other columns, first: SELECT reconciler.detach(%L);', relation::text);
+	END IF;
+	mapping := reconciler._complete_mapping(relation, columns);
+	problems := ARRAY(SELECT reconciler._mapping_problems(relation, mapping));
+	IF problems = '{}' THEN
+		problems := ARRAY(SELECT reconciler._table_problems(relation, mapping));
+	END IF;
+	IF problems <> '{}' THEN
+		PERFORM reconciler._refuse_attach(relation, columns, problems);
+	END IF;
+	INSERT INTO reconciler.sources (relation, columns) VALUES (relation, mapping) RETURNING sources.source_id INTO new_id;
+	-- The table is locked against writers: what is there and what comes make up everything.
+	PERFORM reconciler._create_triggers(new_id, relation, mapping);
+	PERFORM reconciler._resync(new_id);
+	RETURN new_id;
+END $$;
+
+CREATE FUNCTION _detach(relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	old_id int := reconciler._source_id(relation);
+	name text;
+BEGIN
+	-- The source first: from here on its triggers may be dropped.
+	DELETE FROM reconciler.sources AS s WHERE s.source_id = old_id;
+	FOREACH name IN ARRAY ARRAY['reconciler_insert', 'reconciler_update', 'reconciler_delete', 'reconciler_truncate'] LOOP
+		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, relation);
+	END LOOP;
+	DELETE FROM reconciler.queue AS q WHERE q.source_id = old_id;
+END $$;
+
+-- With the caller's rights: the caller must own the table.
+CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}') RETURNS int
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_attach';
+
+CREATE FUNCTION detach(relation regclass) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_detach';
+
+-- With the caller's rights; the default is the schema that the caller's search_path creates in.
+CREATE FUNCTION create_table(name text, schema name DEFAULT pg_catalog.current_schema()) RETURNS regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	parts text[] := parse_ident(name);
+	relation regclass;
+BEGIN
+	IF cardinality(parts) > 2 OR (cardinality(parts) = 1 AND schema IS NULL) THEN
+		PERFORM reconciler._refuse(format('"%s" names no table that can be created', name), 'Give it as schema.table.');
+	END IF;
+	IF cardinality(parts) = 1 THEN
+		parts := ARRAY[schema::text] || parts;
+	END IF;
+	EXECUTE format($ddl$
+		CREATE TABLE %I.%I (
+			id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+			chain text NOT NULL,
+			network text NOT NULL,
+			asset text,
+			status text NOT NULL DEFAULT 'pending'
+				CHECK (status IN ('pending', 'detected', 'confirmed', 'expired', 'cancelled', 'failed')),
+			expected_amount_minor numeric(78,0) CHECK (expected_amount_minor > 0),
+			address_canonical text NOT NULL,
+			token_contract text,
+			expires_at timestamptz,
+			created_at timestamptz NOT NULL DEFAULT now(),
+			updated_at timestamptz NOT NULL DEFAULT now()
+		)$ddl$, parts[1], parts[2]);
+	relation := format('%I.%I', parts[1], parts[2])::regclass;
+	PERFORM reconciler.attach(relation);
+	RETURN relation;
+END $$;
+
+CREATE FUNCTION resync(relation regclass DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	changes bigint := 0;
+	orphans bigint;
+	s record;
+BEGIN
+	IF relation IS NOT NULL THEN
+		RETURN reconciler._resync(reconciler._source_id(relation));
+	END IF;
+	FOR s IN SELECT r.source_id FROM reconciler.sources AS r ORDER BY r.source_id LOOP
+		changes := changes + reconciler._resync(s.source_id);
+	END LOOP;
+	DELETE FROM reconciler.queue AS q
+		WHERE NOT EXISTS (SELECT FROM reconciler.sources AS r WHERE r.source_id = q.source_id);
+	GET DIAGNOSTICS orphans = ROW_COUNT;
+	RETURN changes + orphans;
+END $$;
+
+-- Refuses what would break a mapping without a word.
+CREATE FUNCTION _guard_alter() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	s reconciler.sources;
+	problems text[];
+BEGIN
+	FOR s IN
+		SELECT DISTINCT ON (r.source_id) r.*
+		FROM pg_event_trigger_ddl_commands() AS d JOIN reconciler.sources AS r ON r.relation = d.objid
+		WHERE d.classid = 'pg_class'::regclass
+	LOOP
+		problems := ARRAY(SELECT reconciler._mapping_problems(s.relation, s.columns))
+			|| ARRAY(SELECT p FROM reconciler._table_problems(s.relation, s.columns) AS p
+					 WHERE p LIKE 'row-level security %');
+		IF problems <> '{}' THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('table %s is attached to reconciler, which this change would break: %s', s.relation, problems[1]),
+				HINT = format('Before the change: SELECT reconciler.detach(%L); after it: SELECT reconciler.attach(%1$L, …);',
+					s.relation::text);
+		END IF;
+	END LOOP;
+END $$;
+
+-- Forgets tables that are dropped, keeps triggers that are in use.
+CREATE FUNCTION _follow_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	lost record;
+BEGIN
+	DELETE FROM reconciler.queue AS q USING reconciler.sources AS s, pg_event_trigger_dropped_objects() AS d
+		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid AND q.source_id = s.source_id;
+	DELETE FROM reconciler.sources AS s USING pg_event_trigger_dropped_objects() AS d
+		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid;
+	SELECT s.relation, d.address_names[3] AS name INTO lost
+		FROM pg_event_trigger_dropped_objects() AS d
+			JOIN pg_namespace AS n ON n.nspname = d.address_names[1]
+			JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = d.address_names[2]
+			JOIN reconciler.sources AS s ON s.relation = c.oid
+		WHERE d.object_type = 'trigger'
+			AND d.address_names[3] IN ('reconciler_insert', 'reconciler_update', 'reconciler_delete', 'reconciler_truncate')
+		LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('trigger %s keeps the queue in step with table %s, which is attached to reconciler',
+				lost.name, lost.relation),
+			HINT = format('Before it can go: SELECT reconciler.detach(%L);', lost.relation::text);
+	END IF;
+END $$;
+
+CREATE EVENT TRIGGER reconciler_guard_alter ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+	EXECUTE FUNCTION _guard_alter();
+CREATE EVENT TRIGGER reconciler_follow_drop ON sql_drop EXECUTE FUNCTION _follow_drop();

@@ -1,0 +1,98 @@
+-- Views and functions for administrators: how the networks are, and why a
+-- request is where it is.
+
+CREATE VIEW network_status AS
+	SELECT n.network_id, n.chain, n.network, n.kind, n.chain_id, n.enabled,
+		ARRAY(SELECT reconciler._redact_url(u.url)
+			  FROM unnest(n.endpoints) WITH ORDINALITY AS u (url, position) ORDER BY u.position) AS endpoints,
+		n.confirmations, n.block_tag, n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval,
+		n.lease_duration, n.request_timeout, n.expiry_grace, n.max_tip_age, n.rate_limit,
+		q.open_requests, q.invalid_requests, b.batches, b.leased_batches,
+		s.tip_height, s.tip_hash, s.tip_time, s.observed_at, coalesce(s.failures, 0) AS failures, s.error, s.error_at
+	FROM reconciler.networks AS n
+		LEFT JOIN reconciler.network_state AS s ON s.network_id = n.network_id
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS open_requests, count(k.invalid) AS invalid_requests
+			FROM reconciler.queue AS k WHERE k.network_id = n.network_id) AS q
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS batches, count(*) FILTER (WHERE k.lease_until > clock_timestamp()) AS leased_batches
+			FROM reconciler.batches AS k WHERE k.network_id = n.network_id) AS b
+	WHERE n.network_id <> 0 OR q.open_requests > 0;
+
+-- One sentence: what an open request waits for.
+CREATE FUNCTION _waits_for(q queue, n networks, b batches, s network_state) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE
+		WHEN n.network_id = 0 THEN
+			format('network %s/%s is not registered: SELECT reconciler.add_network(%1$L, %2$L, …)', q.chain, q.network)
+		WHEN q.invalid IS NOT NULL THEN 'it can''t be observed: ' || q.invalid
+		WHEN NOT n.enabled THEN
+			format('network %s/%s is disabled: SELECT reconciler.set_network(%1$L, %2$L, enabled => true)', n.chain, n.network)
+		WHEN b.network_id IS NULL THEN 'no worker has looked at its network yet: are there any? (reconciler.stat_workers)'
+		WHEN q.error IS NOT NULL THEN 'the last look at it failed: ' || q.error
+		WHEN b.error IS NOT NULL THEN 'the last look at its network failed: ' || b.error
+		WHEN s.error IS NOT NULL AND s.error_at > coalesce(s.observed_at, '-infinity') THEN
+			'the last look at its network failed: ' || s.error
+		WHEN b.lease_until > clock_timestamp() THEN format('worker %s is looking at it', b.lease_owner)
+		WHEN b.due_at <= clock_timestamp() - interval '1 minute' THEN
+			'it is overdue: too few workers, or none (reconciler.stat_workers)'
+		WHEN b.due_at <= clock_timestamp() THEN 'it is due: the next free worker looks at it'
+		WHEN coalesce(q.seen, 0) < reconciler._threshold(q.expected, n.detected_bps) THEN 'a payment'
+		WHEN coalesce(q.settled, 0) < reconciler._threshold(q.expected, n.confirmed_bps) THEN
+			CASE WHEN q.seen < reconciler._threshold(q.expected, n.confirmed_bps) THEN 'the rest of the payment'
+				 ELSE format('%s confirmations', coalesce(n.block_tag, n.confirmations::text)) END
+		ELSE 'the next look' END
+$$;
+
+CREATE FUNCTION explain(relation regclass, request_id text) RETURNS TABLE (item text, value text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	of_source int := reconciler._source_id(relation);
+	of_request text := request_id;
+	current_status text;
+	q reconciler.queue;
+	n reconciler.networks;
+	b reconciler.batches;
+	s reconciler.network_state;
+BEGIN
+	SELECT r.status INTO current_status FROM reconciler._status_of(of_source, ARRAY[of_request]) AS r;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
+			MESSAGE = format('table %s has no request %s', explain.relation, of_request),
+			HINT = 'Give the request''s id as text.';
+	END IF;
+	SELECT * INTO q FROM reconciler.queue AS k WHERE k.source_id = of_source AND k.request_id = of_request;
+	SELECT * INTO n FROM reconciler.networks AS k WHERE k.network_id = q.network_id;
+	SELECT * INTO b FROM reconciler.batches AS k WHERE k.network_id = q.network_id AND k.lo <= q.seq AND k.hi > q.seq;
+	SELECT * INTO s FROM reconciler.network_state AS k WHERE k.network_id = q.network_id;
+
+	RETURN QUERY SELECT 'status', current_status;
+	IF q.seq IS NULL THEN
+		RETURN QUERY SELECT 'waits for', CASE WHEN current_status IN ('pending', 'detected')
+			THEN format('it is open but not queued: SELECT reconciler.resync(%L)', explain.relation::text)
+			ELSE 'nothing: it is closed' END;
+	ELSE
+		RETURN QUERY SELECT v.item, v.value FROM (VALUES
+			('waits for', reconciler._waits_for(q, n, b, s)),
+			('network', CASE WHEN n.network_id = 0 THEN q.chain || '/' || q.network ELSE n.chain || '/' || n.network END),
+			('address', q.address),
+			('token contract', q.token_contract),
+			('expected', coalesce(q.expected::text, 'any amount')),
+			('seen', coalesce(q.seen::text, 'not looked at yet')
+				|| format(' (detected from %s)', reconciler._threshold(q.expected, n.detected_bps))),
+			('settled', coalesce(q.settled::text, 'not looked at yet')
+				|| format(' (confirmed from %s at depth %s)', reconciler._threshold(q.expected, n.confirmed_bps),
+						  coalesce(n.block_tag, n.confirmations::text))),
+			('expires at', coalesce(q.expires_at::text, 'never')),
+			('leased by', b.lease_owner || ' until ' || b.lease_until),
+			('due at', b.due_at::text),
+			('tip', s.tip_height || ' at ' || s.tip_time)) AS v (item, value)
+			WHERE v.value IS NOT NULL;
+	END IF;
+	RETURN QUERY SELECT 'history',
+			format('%s -> %s (%s) at %s%s%s', t.from_status, t.to_status, t.reason, t.at,
+				   ', block ' || t.block_height, ', by ' || t.worker_id)
+		FROM reconciler.transitions AS t
+		WHERE t.source = explain.relation::text AND t.request_id = of_request ORDER BY t.transition_id;
+END $$;

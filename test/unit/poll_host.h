@@ -1,0 +1,17 @@
+/* poll_host.h: a host for the core on poll(2), for unit tests */
+#ifndef POLL_HOST_H
+#define POLL_HOST_H
+
+#include "core/host.h"
+#include "core/observer.h"
+
+extern const rc_host *poll_host(void);
+
+/* Everything that was logged since the last call of poll_host_clear_log, each line with its newline */
+extern const char *poll_host_log(void);
+extern void poll_host_clear_log(void);
+
+/* Runs one look to its end; at most 30 s, else NULL */
+extern rc_observation *look_and_wait(rc_http *http, rc_network *network, const rc_request *requests, int nrequests);
+
+#endif
