@@ -139,12 +139,12 @@ private-tree:
 pg_regress_dir := $(dir $(PGXS))../test
 
 run-check-regress: private-tree
-	$(if $(REGRESS),,@echo '# no tests in sql/'; exit 0;) \
+	@$(if $(REGRESS),,echo '# no tests in sql/'; exit 0;) \
 	$(top)/test/run-regress $(build)/regress $(pg_regress_dir)/regress/pg_regress --bindir=$(tree_bin) \
 		--inputdir=$(top) --temp-config=$(top)/test/regress.conf --dbname=contrib_regression $(REGRESS)
 
 run-check-isolation: private-tree
-	$(if $(ISOLATION),,@echo '# no tests in test/isolation/specs'; exit 0;) \
+	@$(if $(ISOLATION),,echo '# no tests in test/isolation/specs'; exit 0;) \
 	$(top)/test/run-regress $(build)/isolation $(pg_regress_dir)/isolation/pg_isolation_regress --bindir=$(tree_bin) \
 		--inputdir=$(top)/test/isolation --temp-config=$(top)/test/regress.conf --dbname=isolation_regression $(ISOLATION)
 
@@ -159,7 +159,7 @@ PROVE_FLAGS ?= --timer
 
 run-check-tap: private-tree
 	@rm -rf $(build)/tmp_check && mkdir -p $(build)/tmp_check
-	$(perl_env) $(top)/test/clean-up-after $(build) prove $(PROVE_FLAGS) $(PROVE_TESTS)
+	@$(perl_env) $(top)/test/clean-up-after $(build) prove --timer $(PROVE_FLAGS) $(PROVE_TESTS)
 
 run-demo run-bench: run-%: private-tree
 	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/$*

@@ -5,19 +5,27 @@
 #
 #   POSTGRES_PASSWORD    the superuser's password; needed at the first start
 #   POSTGRES_DB          the database that gets the extension (default: app)
-#   RECONCILER_PASSWORD  password of the role "reconciler"
+#   RECONCILER_PASSWORD  password of the role "reconcilerd"
 set -Eeuo pipefail
 
-if [ "${1:-}" != postgres ] || [ -s "$PGDATA/PG_VERSION" ]; then
+if [ "${1:-}" != postgres ] || [ -d "$PGDATA" ]; then
 	exec "$@"
 fi
 
-: "${POSTGRES_PASSWORD:?set it: the password of the superuser postgres}"
+: "${POSTGRES_PASSWORD:?is needed at the first start: the password of the superuser postgres}"
 export POSTGRES_DB="${POSTGRES_DB:-app}"
+case $POSTGRES_DB in
+	*[!a-z0-9_]*) echo "POSTGRES_DB: use small letters, digits and _ only" >&2; exit 1 ;;
+esac
 
-# Made aside and moved in one step, so that a start which was cut off is begun
-# anew, instead of leaving half a cluster that looks like a whole one.
-new="$PGDATA/.new"
+run_sql()
+{
+	psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "$@"
+}
+
+# Made aside and put in place in one step: a start that is cut off leaves
+# nothing that looks like a cluster.
+new="$PGDATA.new"
 rm -rf "$new"
 initdb --pgdata="$new" --username=postgres --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") \
 	--auth-local=peer --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >/dev/null
@@ -28,11 +36,6 @@ cat >> "$new/postgresql.conf" <<-CONF
 	reconciler.database = '$POSTGRES_DB'
 CONF
 
-run_sql()
-{
-	psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "$@"
-}
-
 pg_ctl --pgdata="$new" --options="-c listen_addresses=''" --silent --wait start >/dev/null
 run_sql --dbname=postgres <<-'SQL'
 	\getenv database POSTGRES_DB
@@ -41,19 +44,15 @@ SQL
 run_sql --dbname="$POSTGRES_DB" --command='CREATE EXTENSION reconciler'
 if [ -n "${RECONCILER_PASSWORD:-}" ]; then
 	# A statement with a password in it must not reach the log, come what may.
-	run_sql --dbname="$POSTGRES_DB" <<-'SQL'
+	run_sql --dbname="$POSTGRES_DB" --output=/dev/null <<-'SQL'
 		\getenv password RECONCILER_PASSWORD
 		SET log_statement = 'none';
 		SET log_min_error_statement = 'panic';
-		CREATE ROLE reconciler LOGIN PASSWORD :'password';
-		SELECT reconciler.grant_worker('reconciler');
+		CREATE ROLE reconcilerd LOGIN PASSWORD :'password';
+		SELECT reconciler.grant_worker('reconcilerd');
 	SQL
-fi >/dev/null
+fi
 pg_ctl --pgdata="$new" --silent --wait --mode=fast stop >/dev/null
-
-mv "$new/PG_VERSION" "$new/.PG_VERSION"
-find "$new" -mindepth 1 -maxdepth 1 -exec mv -t "$PGDATA" {} +
-mv "$PGDATA/.PG_VERSION" "$PGDATA/PG_VERSION"
-rmdir "$new"
+mv "$new" "$PGDATA"
 
 exec "$@"

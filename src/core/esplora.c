@@ -12,6 +12,7 @@
  * Every request is a task; tasks run side by side, and a task that was refused
  * with HTTP 429 runs again when the endpoint wants to be asked again.
  */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,7 +353,9 @@ task_url(const task *task)
 	const rc_attempt *attempt = task->look->attempt;
 	const char *base = attempt->endpoint->url;
 	int			len = (int) strlen(base);
-	const char *address;
+	const rc_btc_script *script;
+	char	   *address;
+	char	   *url;
 
 	while (len > 0 && base[len - 1] == '/')
 		len--;
@@ -370,12 +373,21 @@ task_url(const task *task)
 			break;
 	}
 
-	/* Letters and digits only, or it would not have a script */
-	address = attempt->requests[task->index].address;
+	/* Letters and digits only, or it would not have a script; bech32 in the form that servers index */
+	address = rc_strdup(attempt->requests[task->index].address);
+	script = &task->look->scripts[task->index];
+	if (script->bytes[1] == script->len - 2)
+	{
+		for (char *c = address; *c != '\0'; c++)
+			*c = (char) tolower((unsigned char) *c);
+	}
 	if (task->step == STEP_STATS)
-		return rc_asprintf("%.*s/address/%s", len, base, address);
-	return rc_asprintf("%.*s/address/%s/txs/chain%s%s", len, base, address,
-					   task->last_txid[0] ? "/" : "", task->last_txid);
+		url = rc_asprintf("%.*s/address/%s", len, base, address);
+	else
+		url = rc_asprintf("%.*s/address/%s/txs/chain%s%s", len, base, address,
+						  task->last_txid[0] ? "/" : "", task->last_txid);
+	free(address);
+	return url;
 }
 
 /* Takes a task out of its look for good */
@@ -639,7 +651,8 @@ slow_down(task *task, long retry_after_ms)
 	}
 	if (now + pause_ms > look->paused_until_ms)
 		look->paused_until_ms = now + pause_ms;
-	if (pause_ms <= MAX_PAUSE_MS && look->paused_ms <= MAX_PAUSES_MS)
+	/* Where nothing was found yet, another endpoint may do better */
+	if (look->successes > 0 && pause_ms <= MAX_PAUSE_MS && look->paused_ms <= MAX_PAUSES_MS)
 		go_on(task, task->step);
 	else if (task->step == STEP_STATS || task->step == STEP_PAGE)
 		end_early(look, pause_ms, error);

@@ -52,6 +52,11 @@ parse_document(const char *body, size_t len, char **error)
 		*error = rc_strdup("the answer is too large");
 		return NULL;
 	}
+	if (strlen(body) != len)
+	{
+		*error = rc_strdup("the answer is not JSON (it holds a zero byte)");
+		return NULL;
+	}
 	tokener = json_tokener_new_ex(MAX_DEPTH);
 	if (tokener == NULL)
 	{
@@ -59,9 +64,10 @@ parse_document(const char *body, size_t len, char **error)
 		return NULL;
 	}
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	document = json_tokener_parse_ex(tokener, body, (int) len);
+	/* With the final NUL, or a bare word or number would be taken as cut off */
+	document = json_tokener_parse_ex(tokener, body, (int) len + 1);
 	status = json_tokener_get_error(tokener);
-	if (status == json_tokener_continue)
+	if (status == json_tokener_continue || status == json_tokener_error_parse_eof)
 		*error = rc_strdup("the answer is truncated JSON");
 	else if (status != json_tokener_success)
 		*error = rc_asprintf("the answer is not JSON (%s)", json_tokener_error_desc(status));

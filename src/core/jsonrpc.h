@@ -33,7 +33,7 @@ typedef enum rc_rpc_outcome
 extern void rc_rpc_build(rc_buffer *out, const rc_rpc_call *calls, int ncalls, int64_t first_id, bool array);
 
 /*
- * Fills in replies[0..ncalls), which must be zeroed, in the order of the calls.
+ * body must have a NUL at body[len]. Fills in replies[0..ncalls), which must be zeroed, in the order of the calls.
  * On any other outcome than RC_RPC_OK they stay zeroed, and *error is an
  * rc_malloc'd text, and *code the code of a refusal (else 0).
  */

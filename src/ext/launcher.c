@@ -123,6 +123,18 @@ earlier(long a, long b)
 }
 
 /*
+ * With the lock held. The first worker of a database goes ahead: as long as it
+ * can't connect, because the name is mistyped, say, the others needn't try.
+ */
+static bool
+may_follow(const target *target, int index)
+{
+	int			ndatabases = list_length(target->databases);
+
+	return index < ndatabases || rc_shared->slots[index % ndatabases].connected;
+}
+
+/*
  * With the lock held: ends what should not run. True if the slot's worker has
  * to be launched now; else *wait_ms is when to look at it again.
  */
@@ -150,7 +162,7 @@ check_slot(const target *target, int index, long *wait_ms)
 		slot->retry_at = 0;
 		return false;
 	}
-	if (rc_database_is_held(database))
+	if (rc_database_is_held(database) || !may_follow(target, index))
 		return false;
 	*wait_ms = ms_until(slot->retry_at);
 	if (*wait_ms > 0)

@@ -50,5 +50,8 @@ _PG_init(void)
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
 	rc_dropdb_install_hook();
-	rc_launcher_register();
+
+	/* pg_upgrade wants the databases for itself */
+	if (!IsBinaryUpgrade)
+		rc_launcher_register();
 }

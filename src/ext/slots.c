@@ -118,6 +118,7 @@ rc_slot_vacate(rc_slot *slot)
 	schedule_restart(slot);
 	slot->status = RC_SLOT_FREE;
 	slot->pid = 0;
+	slot->connected = false;
 	slot->drain = false;
 }
 
@@ -164,6 +165,16 @@ rc_slot_attach(int index, uint32 generation)
 	else
 		rc_wake_launcher();
 	return mine;
+}
+
+/* The launcher waits for this before it starts more workers for the database */
+void
+rc_slot_connected(rc_slot *slot)
+{
+	LWLockAcquire(rc_shared->lock, LW_EXCLUSIVE);
+	slot->connected = true;
+	LWLockRelease(rc_shared->lock);
+	rc_wake_launcher();
 }
 
 void

@@ -35,6 +35,7 @@ typedef struct rc_slot
 	uint32		generation;		/* of the launch: a late starter must not take the slot of its successor */
 	volatile bool drain;		/* the worker should stop, and not because it failed */
 	pid_t		pid;			/* 0 unless running */
+	bool		connected;		/* to the database */
 	char		database[NAMEDATALEN];
 	char		worker_id[RC_WORKER_ID_SIZE];
 	TimestampTz launched_at;
@@ -76,6 +77,7 @@ extern void rc_slots_startup_shmem(void);
 
 /* The worker's side. Attach: false if the slot is no longer meant for this process. */
 extern bool rc_slot_attach(int index, uint32 generation);
+extern void rc_slot_connected(rc_slot *slot);
 extern void rc_slot_report(rc_slot *slot, rc_state state, const rc_counters *counters);
 
 /* With the lock held: asks a slot's worker to stop, with no backoff for its successor */

@@ -281,7 +281,7 @@ spi_run(void *ctx, const rc_statement *statement, const char *const *args, rc_ro
 		rc_rows_free(rows);
 	MemoryContextSwitchTo(context);
 	MemoryContextReset(statement_context);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, rc_worker_activity());
 	return status;
 }
 

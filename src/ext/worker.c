@@ -30,15 +30,15 @@ show_progress(void *ctx, rc_state state, const rc_counters *counters)
 	if (shown == (int) state)
 		return;
 	shown = (int) state;
-	pgstat_report_activity(STATE_IDLE, rc_state_name(state));
-	set_ps_display(rc_state_name(state));
+	pgstat_report_activity(STATE_IDLE, rc_worker_activity());
+	set_ps_display(rc_worker_activity());
 }
 
-/* Leaves the database that it was meant for, or never connects: see rc_slot_attach */
 static void
-connect_to_database(const rc_slot *slot)
+connect_to_database(rc_slot *slot)
 {
 	BackgroundWorkerInitializeConnection(slot->database, NULL, 0);
+	rc_slot_connected(slot);
 
 	/*
 	 * A superuser's process: names are looked up where only superusers create
@@ -74,6 +74,8 @@ reconciler_worker_main(Datum arg)
 	options.store = &store;
 	options.progress = show_progress;
 	options.progress_ctx = slot;
+	ereport(LOG, (errmsg("start role=%s worker_id=%s database=%s", options.role, options.worker_id, slot->database)));
 	rc_engine_run(&options);
+	ereport(LOG, (errmsg("stop role=%s worker_id=%s database=%s", options.role, options.worker_id, slot->database)));
 	proc_exit(0);
 }

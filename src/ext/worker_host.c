@@ -84,6 +84,12 @@ rc_worker_should_stop(void)
 	return terminated || rc_shared->slots[own_slot].drain;
 }
 
+const char *
+rc_worker_activity(void)
+{
+	return rc_state_name(rc_shared->slots[own_slot].state);
+}
+
 static bool
 host_stop_requested(void *ctx)
 {

@@ -19,4 +19,7 @@ extern void rc_worker_statement_ends(void);
 
 extern bool rc_worker_should_stop(void);
 
+/* What pg_stat_activity says of the worker between two statements */
+extern const char *rc_worker_activity(void);
+
 #endif

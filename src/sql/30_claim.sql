@@ -55,8 +55,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RAISE EXCEPTION 'lease lost: batch % of network % is not held under token %', lo, network_id, token
-		USING ERRCODE = 'RC001', HINT = 'Drop the observation and claim again.';
+	RAISE EXCEPTION 'lease lost'
+		USING ERRCODE = 'RC001',
+			DETAIL = format('Batch %s of network %s is not held under token %s.', lo, network_id, token),
+			HINT = 'Drop the observation and claim again.';
 END
 $$;
 
@@ -127,6 +129,7 @@ DECLARE
 	v_count int;
 	v_valid int;
 	v_last bigint;
+	v_last_valid bigint;
 	v_overdue boolean;
 	v_more int;
 	v_more_valid int;
@@ -151,7 +154,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
-	v_grace := coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace'));
+	v_grace := least(coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
 
 	-- Batches without anything to observe are passed by, but not too many in
 	-- one transaction.
@@ -178,9 +181,18 @@ BEGIN
 		END IF;
 		v_after := b.lo;
 
-		SELECT count(*), count(*) FILTER (WHERE s.invalid IS NULL), max(s.seq),
+		-- Requests that arrived while their network was being registered
+		IF b.network_id = 0 THEN
+			BEGIN
+				PERFORM reconciler._adopt_requests(b.lo, b.hi);
+			EXCEPTION WHEN lock_not_available THEN
+				NULL;			-- the application is changing one of them: the next time
+			END;
+		END IF;
+
+		SELECT count(*), count(*) FILTER (WHERE s.invalid IS NULL), max(s.seq), max(s.seq) FILTER (WHERE s.invalid IS NULL),
 			   coalesce(bool_or(s.invalid IS NOT NULL AND s.expires_at <= v_now - v_grace), false)
-		INTO v_count, v_valid, v_last, v_overdue
+		INTO v_count, v_valid, v_last, v_last_valid, v_overdue
 		FROM (SELECT q.seq, q.invalid, q.expires_at
 			  FROM reconciler.queue q
 			  WHERE q.network_id = b.network_id AND q.seq >= b.lo AND q.seq < b.hi
@@ -190,6 +202,7 @@ BEGIN
 			-- Too many: the rest becomes a batch of its own.
 			INSERT INTO reconciler.batches (network_id, lo, hi) VALUES (b.network_id, v_last, b.hi);
 			b.hi := v_last;
+			v_valid := v_valid - CASE WHEN v_last_valid = v_last THEN 1 ELSE 0 END;
 		ELSE
 			-- Few: swallow what follows, as long as all of it leaves some room.
 			WHILE v_count <= claim.batch_size / 2 AND b.hi < 9223372036854775807 LOOP
@@ -243,7 +256,7 @@ BEGIN
 	-- hence the nulls.
 	RETURN QUERY
 	SELECT b.lo, pg_current_xact_id(), q.seq, q.address, q.token_contract,
-		   CASE WHEN NOT k.due THEN coalesce(q.seen, 0) END, CASE WHEN NOT k.due THEN coalesce(q.settled, 0) END,
+		   CASE WHEN NOT k.due THEN q.seen END, CASE WHEN NOT k.due THEN q.settled END,
 		   coalesce(q.expires_at <= v_now, false), q.error, b.failures > 0
 	FROM reconciler.queue q
 	CROSS JOIN LATERAL (
@@ -273,7 +286,8 @@ DECLARE
 BEGIN
 	SELECT min(greatest(b.due_at, b.lease_until)) INTO v_due
 	FROM reconciler.batches b WHERE b.network_id = due_in.network_id;
-	RETURN CASE WHEN v_due <= v_now THEN 0
+	RETURN CASE WHEN v_due IS NULL THEN NULL
+				WHEN v_due <= v_now THEN 0
 				ELSE ceil(extract(epoch FROM least(v_due, v_now + interval '20 days') - v_now) * 1000) END;
 END
 $$;
@@ -285,7 +299,7 @@ CREATE FUNCTION renew(worker_id text, network_id int, lo bigint, token xid8, lea
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
+SET lock_timeout = '10s'
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
@@ -310,7 +324,7 @@ CREATE FUNCTION release(worker_id text, network_id int, lo bigint, token xid8, d
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
+SET lock_timeout = '10s'
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_column

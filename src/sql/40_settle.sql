@@ -4,6 +4,7 @@
 CREATE TYPE _look AS (
 	worker_id text,
 	network_id int,
+	confirmations int,
 	detected_bps int,
 	confirmed_bps int,
 	looked_at timestamptz,		-- the look began at or after it
@@ -42,8 +43,7 @@ BEGIN
 	SELECT ROW(q.seq, q.source_id, q.request_id,
 			   CASE WHEN d.failed THEN q.seen ELSE f.seen END,
 			   CASE WHEN d.failed THEN q.settled ELSE f.settled END, f.error)::reconciler._finding,
-		   reconciler._verdict(s.status, q.expected, q.expires_at, f.seen, f.settled, d.failed,
-							   look.detected_bps, look.confirmed_bps, look.looked_at, look.chain_time, look.grace),
+		   CASE WHEN v.reason = 'vanished' AND g.gone IS NOT TRUE THEN NULL ELSE v.reason END,
 		   CASE WHEN d.stale THEN false
 				WHEN f.error IS NOT NULL THEN q.error IS DISTINCT FROM f.error
 				ELSE q.error IS NOT NULL OR (q.seen, q.settled) IS DISTINCT FROM (f.seen, f.settled) END,
@@ -56,14 +56,21 @@ BEGIN
 	CROSS JOIN LATERAL (SELECT coalesce(look.heights_grow AND look.tip_height < q.seen_height
 										AND f.seen < q.seen, false)) t(stale)
 	CROSS JOIN LATERAL (SELECT f.error IS NOT NULL OR t.stale, t.stale) d(failed, stale)
-	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status);
+	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status)
+	CROSS JOIN LATERAL (SELECT reconciler._verdict(s.status, q.expected, q.expires_at, f.seen, f.settled, d.failed,
+							   look.detected_bps, look.confirmed_bps, look.looked_at, look.chain_time, look.grace)) v(reason)
+	-- What a reorganisation takes away, the next block mostly brings back: a
+	-- payment has gone when it was gone already as many blocks ago as would
+	-- have confirmed it.
+	CROSS JOIN LATERAL (SELECT greatest(q.seen, q.settled) < reconciler._threshold(q.expected, look.detected_bps)
+							   AND (NOT look.heights_grow OR look.tip_height >= q.seen_height + look.confirmations - 1)) g(gone);
 END
 $$;
 
 COMMENT ON FUNCTION _decide(_look, _finding[], text[]) IS
 'Judges findings against the queue rows as they are now; findings whose request has changed or closed fall out. statuses: the status of each as the application''s table has it, null: take the queue''s';
 
-CREATE FUNCTION _record(look _look, source text, moves _finding[], reasons text[], statuses text[])
+CREATE FUNCTION _record(look _look, source text, moves _finding[], reasons text[], from_statuses text[], to_statuses text[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -77,37 +84,37 @@ AS $$
 BEGIN
 	INSERT INTO reconciler.transitions (source, request_id, from_status, to_status, reason,
 										seen, settled, block_height, block_hash, worker_id)
-	SELECT _record.source, m.request_id, m.status, reconciler._status_after(m.reason), m.reason, m.seen, m.settled,
+	SELECT _record.source, m.request_id, m.from_status, m.to_status, m.reason, m.seen, m.settled,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_height ELSE look.tip_height END,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_hash ELSE look.tip_hash END,
 		   look.worker_id
-	FROM ROWS FROM (unnest(moves), unnest(reasons), unnest(statuses))
-		 AS m(seq, source_id, request_id, seen, settled, error, reason, status);
+	FROM ROWS FROM (unnest(moves), unnest(reasons), unnest(from_statuses), unnest(to_statuses))
+		 AS m(seq, source_id, request_id, seen, settled, error, reason, from_status, to_status);
 
 	-- The application's trigger has done this; unless triggers are off.
 	DELETE FROM reconciler.queue q
 	USING (SELECT x.ctid AS row_id
-		   FROM ROWS FROM (unnest(moves), unnest(reasons))
-				AS m(seq, source_id, request_id, seen, settled, error, reason)
+		   FROM ROWS FROM (unnest(moves), unnest(to_statuses))
+				AS m(seq, source_id, request_id, seen, settled, error, to_status)
 		   CROSS JOIN LATERAL (SELECT x.ctid FROM reconciler.queue x
 							   WHERE x.network_id = look.network_id AND x.seq = m.seq LIMIT 1) x
-		   WHERE m.reason <> 'seen') gone
+		   WHERE m.to_status NOT IN ('pending', 'detected')) gone
 	WHERE q.ctid = gone.row_id;
 
 	UPDATE reconciler.queue q
 	SET status = 'detected', seen = d.seen, settled = d.settled, seen_height = look.tip_height,
 		error = NULL, error_at = NULL
 	FROM (SELECT x.ctid AS row_id, m.seen, m.settled
-		  FROM ROWS FROM (unnest(moves), unnest(reasons))
-			   AS m(seq, source_id, request_id, seen, settled, error, reason)
+		  FROM ROWS FROM (unnest(moves), unnest(to_statuses))
+			   AS m(seq, source_id, request_id, seen, settled, error, to_status)
 		  CROSS JOIN LATERAL (SELECT x.ctid FROM reconciler.queue x
 							  WHERE x.network_id = look.network_id AND x.seq = m.seq LIMIT 1) x
-		  WHERE m.reason = 'seen') d
+		  WHERE m.to_status = 'detected') d
 	WHERE q.ctid = d.row_id;
 END
 $$;
 
-COMMENT ON FUNCTION _record(_look, text, _finding[], text[], text[]) IS
+COMMENT ON FUNCTION _record(_look, text, _finding[], text[], text[], text[]) IS
 'Writes the history of status changes that were made, and keeps the queue in step';
 
 CREATE FUNCTION _forget(network_id int, seqs bigint[])
@@ -121,11 +128,14 @@ $$;
 
 COMMENT ON FUNCTION _forget(int, bigint[]) IS 'Drops queue rows of requests that turned out not to be open';
 
--- Runs the application's triggers, so the planner's settings are the usual ones
+-- Runs the application's triggers. So the planner's settings are the usual ones,
+-- and what they wait for is given up before it could become a deadlock
+-- (deadlock_timeout is 1 s) in which the application might be the victim.
 CREATE FUNCTION _move(look _look, source_id int, findings _finding[])
 RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '500ms'
 SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
@@ -143,6 +153,8 @@ DECLARE
 	v_closed bigint[];
 	v_skipped jsonb;
 	v_done text[];
+	v_became text[];
+	v_outcomes jsonb;
 BEGIN
 	-- Application rows first; what somebody else has locked stays null.
 	SELECT array_agg(l.status ORDER BY f.n), array_agg(f.seq) FILTER (WHERE l.status NOT IN ('pending', 'detected'))
@@ -161,6 +173,14 @@ BEGIN
 	FROM reconciler._decide(look, findings, v_statuses) d
 	CROSS JOIN LATERAL (SELECT d.reason IS NOT NULL AND d.status IN ('pending', 'detected')) m(moves);
 
+	IF v_skipped IS NOT NULL THEN
+		-- Locked, or not there at all (triggers were off)?
+		SELECT v_closed || array_agg(f.seq) INTO v_closed
+		FROM ROWS FROM (unnest(findings), unnest(v_statuses))
+			 AS f(seq, source_id, request_id, seen, settled, error, status)
+		WHERE f.status IS NULL AND NOT EXISTS (
+			SELECT FROM reconciler._status_of(_move.source_id, ARRAY[f.request_id]));
+	END IF;
 	IF v_closed IS NOT NULL THEN
 		PERFORM reconciler._forget(look.network_id, v_closed);
 	END IF;
@@ -168,30 +188,31 @@ BEGIN
 		RETURN coalesce(v_skipped, '[]');
 	END IF;
 
-	SELECT array_agg(s.request_id) INTO v_done
-	FROM reconciler._set_status(_move.source_id, v_ids, v_from, v_to) AS s(request_id);
-	IF coalesce(cardinality(v_done), 0) <> cardinality(v_ids) THEN
-		-- A BEFORE trigger of the application's may refuse an update silently.
-		v_skipped := coalesce(v_skipped, '[]') ||
-			(SELECT coalesce(jsonb_agg(jsonb_build_object('outcome', 'skipped', 'source', v_source, 'request_id', i)), '[]')
-			 FROM unnest(v_ids) i WHERE i <> ALL (coalesce(v_done, '{}')));
-		SELECT array_agg(ROW(m.seq, m.source_id, m.request_id, m.seen, m.settled, m.error)::reconciler._finding),
-			   array_agg(m.status), array_agg(m.reason)
-		INTO v_moves, v_from, v_reasons
-		FROM ROWS FROM (unnest(v_moves), unnest(v_from), unnest(v_reasons))
-			 AS m(seq, source_id, request_id, seen, settled, error, status, reason)
-		WHERE m.request_id = ANY (v_done);
-		IF v_moves IS NULL THEN
-			RETURN v_skipped;
-		END IF;
-	END IF;
+	SELECT array_agg(s.request_id), array_agg(s.status) INTO v_done, v_became
+	FROM reconciler._set_status(_move.source_id, v_ids, v_from, v_to) AS s(request_id, status);
 
-	PERFORM reconciler._record(look, v_source, v_moves, v_reasons, v_from);
-	RETURN coalesce(v_skipped, '[]') ||
-		(SELECT jsonb_agg(jsonb_build_object('outcome', 'transition', 'source', v_source, 'request_id', m.request_id,
-				'from_status', m.status, 'to_status', reconciler._status_after(m.reason), 'reason', m.reason))
-		 FROM ROWS FROM (unnest(v_moves), unnest(v_from), unnest(v_reasons))
-			  AS m(seq, source_id, request_id, seen, settled, error, status, reason));
+	-- A trigger of the application's may have kept a row from being updated, or
+	-- have set another status: what it is now counts.
+	SELECT array_agg(r.finding) FILTER (WHERE r.became <> r.status),
+		   array_agg(r.reason) FILTER (WHERE r.became <> r.status),
+		   array_agg(r.status) FILTER (WHERE r.became <> r.status),
+		   array_agg(r.became) FILTER (WHERE r.became <> r.status),
+		   coalesce(jsonb_agg(jsonb_build_object('outcome', 'transition', 'source', v_source,
+							  'request_id', (r.finding).request_id, 'from_status', r.status, 'to_status', r.became,
+							  'reason', r.reason)) FILTER (WHERE r.became <> r.status), '[]')
+		   || coalesce(jsonb_agg(jsonb_build_object('outcome', 'failed', 'source', v_source,
+							  'request_id', (r.finding).request_id, 'seq', (r.finding).seq,
+							  'reason', format('settle: a trigger of the table leaves the status at "%s"', r.status)))
+					   FILTER (WHERE r.became IS NULL OR r.became = r.status), '[]')
+	INTO v_moves, v_reasons, v_from, v_became, v_outcomes
+	FROM (SELECT v_moves[m.n] AS finding, m.reason, m.status, d.became
+		  FROM ROWS FROM (unnest(v_ids), unnest(v_reasons), unnest(v_from)) WITH ORDINALITY AS m(request_id, reason, status, n)
+		  LEFT JOIN ROWS FROM (unnest(v_done), unnest(v_became)) AS d(request_id, became) ON d.request_id = m.request_id) r;
+
+	IF v_moves IS NOT NULL THEN
+		PERFORM reconciler._record(look, v_source, v_moves, v_reasons, v_from, v_became);
+	END IF;
+	RETURN coalesce(v_skipped, '[]') || v_outcomes;
 END
 $$;
 
@@ -396,7 +417,7 @@ BEGIN
 
 	-- Read for other settings than those of now?
 	IF network.block_tag IS NULL AND look.depth_height > look.tip_height - (network.confirmations - 1)
-	   AND jsonb_path_exists(observation, '$.requests[*].settled ? (@ != "0" && @ != 0)') THEN
+	   AND EXISTS (SELECT FROM jsonb_array_elements(observation -> 'requests') r WHERE r ->> 'settled' <> '0') THEN
 		RETURN format('block %s is not at the depth of %s confirmations below block %s', look.depth_height,
 					  network.confirmations, look.tip_height);
 	END IF;
@@ -411,7 +432,7 @@ CREATE FUNCTION settle(worker_id text, network_id int, lo bigint, token xid8, ob
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
+SET lock_timeout = '10s'
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
@@ -445,10 +466,11 @@ BEGIN
 
 	v_look.worker_id := settle.worker_id;
 	v_look.network_id := settle.network_id;
+	v_look.confirmations := v_network.confirmations;
 	v_look.detected_bps := v_network.detected_bps;
 	v_look.confirmed_bps := v_network.confirmed_bps;
 	v_look.looked_at := b.claimed_at;
-	v_look.grace := coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace'));
+	v_look.grace := least(coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
 	v_look.tip_height := (observation #>> '{tip,height}')::bigint;
 	v_look.tip_hash := observation #>> '{tip,hash}';
 	v_look.depth_height := (observation #>> '{depth,height}')::bigint;
@@ -462,13 +484,15 @@ BEGIN
 							 CASE WHEN r.error IS NOT NULL THEN left(r.error, 1000)
 								  WHEN a.seen IS NULL OR a.settled IS NULL THEN 'the worker reported no valid amount' END)::reconciler._finding)
 		INTO v_findings
-		FROM jsonb_to_recordset(observation -> 'requests') AS r(seq bigint, seen text, settled text, error text)
+		FROM (SELECT DISTINCT ON (x.seq) x.*
+			  FROM jsonb_to_recordset(observation -> 'requests') AS x(seq bigint, seen text, settled text, error text)) r
 		CROSS JOIN LATERAL (SELECT reconciler._amount(r.seen), reconciler._amount(r.settled)) a(seen, settled)
 		WHERE r.seq >= b.lo AND r.seq < b.hi;
 	ELSE
 		SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, v_failure)::reconciler._finding)
 			   FILTER (WHERE q.expires_at <= b.claimed_at - v_look.grace),
-			   min(q.expires_at) FILTER (WHERE q.expires_at > b.claimed_at - v_look.grace)
+			   min(q.expires_at) FILTER (WHERE q.expires_at > b.claimed_at - v_look.grace
+											   AND q.expires_at < b.claimed_at - v_look.grace + interval '10 minutes')
 		INTO v_findings, v_next_expiry
 		FROM reconciler.queue q
 		WHERE q.network_id = b.network_id AND q.seq >= b.lo AND q.seq < b.hi AND q.status = 'pending';
@@ -495,9 +519,11 @@ BEGIN
 		PERFORM reconciler._note(v_look, v_notes);
 	END IF;
 
-	-- due_at is what claim made it: the poll interval after the claim.
+	-- due_at is what claim made it, the poll interval after the claim, unless
+	-- an administrator wants the batch looked at now.
 	IF v_failure IS NOT NULL THEN
-		v_poll := b.due_at - b.claimed_at;
+		v_poll := CASE WHEN isfinite(b.due_at) THEN b.due_at - b.claimed_at
+					   ELSE coalesce(v_network.poll_interval, reconciler._setting_interval('poll_interval')) END;
 		b.failures := least(b.failures, 1000) + 1;
 		b.due_at := greatest(b.due_at,
 			least(b.claimed_at + greatest(least(v_poll * (2 ^ least(b.failures, 16)), interval '5 minutes'), v_poll),

@@ -389,10 +389,13 @@ class Handler(BaseHTTPRequestHandler):
         return {key: value for key, value in block.items() if key != "txids"}
 
     def checked(self, address):
-        if address not in self.index.history:
-            if not self.index.node.call("validateaddress", address)["isvalid"]:
-                raise Refusal(400, "Invalid Bitcoin address")
-        return address
+        """The address as the node writes it."""
+        if address in self.index.history:
+            return address
+        valid = self.index.node.call("validateaddress", address)
+        if not valid["isvalid"]:
+            raise Refusal(400, "Invalid Bitcoin address")
+        return valid["address"]
 
 
 class Server(ThreadingHTTPServer):

@@ -56,7 +56,7 @@ sub spawn
 }
 
 # Starts a node; options: args => [...] more arguments, blocks => number to mine
-# at start (default 110; coins mature after 100). Returns (node) or (undef, reason).
+# at start (default 130; coins mature after 100). Returns (node) or (undef, reason).
 sub start
 {
 	my ($class, %options) = @_;
@@ -74,7 +74,7 @@ sub start
 	}, $class;
 	$self->launch or return (undef, "bitcoind does not start: " . $self->log_tail);
 	$self->{miner} = $self->address('wpkh', 0);
-	$self->mine($options{blocks} // 110);
+	$self->mine($options{blocks} // 130);
 	return $self;
 }
 
@@ -249,10 +249,11 @@ sub satoshi
 	return int("$btc" * 100_000_000 + 0.5);
 }
 
-# Unspent mature outputs at an address, spent in the mempool left out; the largest first
+# Unspent mature outputs at an address, spent in the mempool left out; the largest first;
+# at most $limit of them
 sub coins
 {
-	my ($self, $address) = @_;
+	my ($self, $address, $limit) = @_;
 	my $found = $self->rpc('scantxoutset', 'start', ["addr($address)"]);
 	my @coins;
 
@@ -261,6 +262,7 @@ sub coins
 		next if $coin->{coinbase} && $found->{height} - $coin->{height} < 100;
 		next unless $self->rpc('gettxout', $coin->{txid}, $coin->{vout}, JSON::PP::true);
 		push @coins, { txid => $coin->{txid}, vout => $coin->{vout}, value => satoshi($coin->{amount}) };
+		last if $limit && @coins == $limit;
 	}
 	return @coins;
 }
@@ -271,7 +273,7 @@ sub coins
 sub transaction
 {
 	my ($self, %options) = @_;
-	my @inputs = @{ $options{inputs} // [ ($self->coins($self->{miner}))[0] ] };
+	my @inputs = @{ $options{inputs} // [ $self->coins($self->{miner}, 1) ] };
 	my $left = -($options{fee} // 10_000);
 	my @outputs;
 

@@ -183,6 +183,20 @@ sub set_balance
 	return $self->rpc('anvil_setBalance', $address, quantity($amount));
 }
 
+# Many balances at once: [address, amount, token or undef], …; they are in the state from the next block on
+sub set_balances
+{
+	my ($self, @balances) = @_;
+	$self->rpc_batch(map {
+		my ($address, $amount, $token) = @$_;
+		# The token keeps a holder's balance in the slot that the address is the number of
+		$token
+		  ? [ 'anvil_setStorageAt', $token, '0x' . _word($address), '0x' . _word(quantity($amount)) ]
+		  : [ 'anvil_setBalance', $address, quantity($amount) ];
+	} @balances);
+	return;
+}
+
 sub deploy_token
 {
 	my ($self, $code) = @_;

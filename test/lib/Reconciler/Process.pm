@@ -4,6 +4,7 @@ package Reconciler::Process;
 use strict;
 use warnings;
 
+use File::Path qw(make_path);
 use File::Temp;
 use IO::Socket::INET;
 use POSIX ();
@@ -16,7 +17,12 @@ my $directory;
 # Where the run's servers live; below TESTDATADIR, so that test/clean-up-after finds what is left
 sub directory
 {
-	$directory //= File::Temp->newdir('run.XXXXXX', DIR => $ENV{TESTDATADIR} // '.', CLEANUP => 1);
+	if (!$directory)
+	{
+		my $parent = $ENV{TESTDATADIR} // '.';
+		make_path($parent);
+		$directory = File::Temp->newdir('run.XXXXXX', DIR => $parent, CLEANUP => 1);
+	}
 	return "$directory";
 }
 

@@ -1,0 +1,79 @@
+# What the README says works, in the order in which it says it
+
+use strict;
+use warnings;
+
+use File::Basename 'dirname';
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Reconciler::Test;
+
+my $readme = slurp_file(dirname(__FILE__) . '/../../README.md');
+my %section = map { /\A(.*?)\n(.*)\z/s } split /^## /m, $readme;
+
+# The blocks of a kind in a section
+sub blocks
+{
+	my ($name, $kind) = @_;
+	my @blocks = ($section{$name} // '') =~ /^```$kind\n(.*?)^```$/msg;
+	ok(@blocks > 0, "the README has $kind under '$name'");
+	return @blocks;
+}
+
+my $chain = start_anvil();
+my $node = new_node(extension => 0, conf => "reconciler.database = 'shop'\n");
+$node->safe_psql('postgres', 'CREATE DATABASE shop');
+
+# Runs SQL of the README, with the chain where it is in this test
+sub run
+{
+	my ($sql) = @_;
+	my $url = $chain->url;
+	$sql =~ s{http://127\.0\.0\.1:8545}{$url}g;
+	my ($status, $out, $error) = $node->psql('shop', $sql, on_error_stop => 1);
+	is($status, 0, (split /\n/, $sql)[0]) or diag($error);
+	return $out;
+}
+
+my ($conf) = blocks('Install', 'conf');
+like($conf, qr/^\Q$_\E$/m, "the configuration is that of this test: $_")
+  for "shared_preload_libraries = 'reconciler'", "reconciler.database = 'shop'";
+
+my @first = blocks('The first confirmed payment', 'sql');
+my $explain = pop @first;
+my $watch = pop @first;
+run($_) for @first;
+my ($address) = $section{'The first confirmed payment'} =~ /'(0x[0-9a-fA-F]{40})'/;
+my ($amount) = $section{'The first confirmed payment'} =~ /'ETH', (\d+),/;
+$chain->send_eth($address, $amount);
+ok(wait_until(sub { $node->safe_psql('shop', 'SELECT status FROM payment_requests') eq 'confirmed' }),
+	'the request is confirmed');
+like(run($watch), qr/confirmed/, 'the history says so');
+ok(run($explain) ne '', 'explain has something to say');
+
+$node->safe_psql('shop', <<'SQL');
+CREATE SCHEMA app;
+CREATE SCHEMA shop;
+CREATE TABLE app.payment_requests (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), chain text, network text, asset text,
+	status text DEFAULT 'pending', expected_amount_minor numeric, address_canonical text, token_contract text,
+	expires_at timestamptz, created_at timestamptz DEFAULT now());
+CREATE TABLE shop.invoices (id bigint PRIMARY KEY, chain text, network text, status text, amount bigint, pay_to text);
+SQL
+run($_) for blocks('Attach your own table', 'sql');
+my ($detach) = $section{'Attach your own table'} =~ /`(SELECT reconciler\.detach\([^`]*;)`/;
+run($detach);
+
+run($_) for blocks('Scale', 'sql');
+wait_for_sql($node, "SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'reconciler worker'", 'four workers run');
+my (undef, $daemon) = (undef, blocks('Scale', 'sh'));
+my $connection = $node->connstr('shop') . ' user=reconcilerd';
+$daemon =~ s/DATABASE_URL='[^']*' reconcilerd/\$RECONCILERD --once/ or BAIL_OUT('the README starts the daemon otherwise');
+{
+	local $ENV{DATABASE_URL} = $connection;
+	is(system('sh', '-c', $daemon), 0, 'the daemon runs with the role that the README makes');
+}
+
+run("ALTER SYSTEM SET reconciler.workers = 0;\nSELECT pg_reload_conf()");
+$node->stop;
+done_testing();
