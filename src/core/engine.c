@@ -15,6 +15,7 @@
 /* How often a worker asks for the networks, and for due batches while none is due */
 #define NETWORKS_REFRESH_MS		2000
 #define CLAIM_RETRY_MS			1000
+#define MAINTAIN_INTERVAL_MS	60000
 #define REPORT_INTERVAL_MS		1000
 #define REPORT_HEARTBEAT_MS		10000
 
@@ -63,6 +64,7 @@ struct engine
 	int64_t		report_at_ms;
 	int64_t		heartbeat_at_ms;
 	int64_t		refresh_at_ms;
+	int64_t		maintain_at_ms;
 	bool		available;		/* the extension answers */
 	bool		exhausted;		/* the last round of claims found nothing due */
 };
@@ -459,6 +461,17 @@ refresh_networks(engine *engine)
 	free(networks);
 }
 
+static void
+maintain(engine *engine)
+{
+	const rc_engine_options *options = engine->options;
+
+	if (!engine->available || rc_now_ms() < engine->maintain_at_ms)
+		return;
+	engine->maintain_at_ms = rc_now_ms() + MAINTAIN_INTERVAL_MS;
+	rc_protocol_maintain(options->store, options->worker_id);
+}
+
 static bool
 in_flight(engine *engine)
 {
@@ -543,6 +556,7 @@ rc_engine_run(const rc_engine_options *options)
 	while (!stopping(&engine))
 	{
 		refresh_networks(&engine);
+		maintain(&engine);
 		renew_leases(&engine);
 		claim_everywhere(&engine);
 		if (options->once && engine.available && engine.exhausted && !in_flight(&engine))

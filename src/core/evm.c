@@ -175,6 +175,7 @@ take_tip(evm_look *look, rc_rpc_reply *replies, int nreplies)
 		return text;
 	}
 	learned->tip = tip;
+	learned->tip_asked_ms = look->tip_asked_ms;
 	look->attempt->endpoint->verified = true;
 	return NULL;
 }
@@ -208,7 +209,7 @@ ask_tip(evm_look *look)
 		{"eth_getBlockByNumber", tag_params}
 	};
 
-	look->learned->tip_asked_ms = rc_now_ms();
+	look->tip_asked_ms = rc_now_ms();
 	look->exchange = evm_ask(look, calls, tag != NULL ? 3 : 2, on_tip, look);
 	free(tag_params);
 }
@@ -335,6 +336,7 @@ get_learned(rc_endpoint *endpoint)
 		learned->since_ms = rc_now_ms();
 		learned->method = EVM_CREATION;
 		learned->max_pairs = EVM_MAX_PAIRS;
+		learned->array_size = 0;
 		learned->pin_by_hash = false;
 	}
 	return learned;

@@ -85,8 +85,10 @@ evm_match_header(const evm_look *look, const evm_header *header, uint8_t words[E
 		rc_uint256_from_u64(&expected, header->number);
 		if (memcmp(words[0], expected.bytes, 32) != 0)
 			return EVM_OTHER_NUMBER;
-		/* Block 0 has no parent */
-		if (header->number > 0 && memcmp(words[1], header->parent, 32) != 0)
+		/* Block 0 has no parent, and is no other block on the same chain; anvil runs calls on it at time 1 */
+		if (header->number == 0)
+			return EVM_SAME_BLOCK;
+		if (memcmp(words[1], header->parent, 32) != 0)
 			return EVM_OTHER_BLOCK;
 	}
 	rc_uint256_from_u64(&expected, (uint64_t) header->time);

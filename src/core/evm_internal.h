@@ -106,6 +106,7 @@ struct evm_look
 	rc_attempt *attempt;
 	evm_learned *learned;
 	int64_t		started_ms;
+	int64_t		tip_asked_ms;
 	evm_method	method;			/* learned's, as it was when reading began */
 	bool		pin_by_hash;
 	evm_pair   *pairs;

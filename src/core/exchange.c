@@ -190,12 +190,13 @@ is_refusing_status(long status)
 
 /* An array was refused: try smaller ones, then single calls */
 static void
-send_smaller(rc_exchange *exchange)
+send_smaller(rc_exchange *exchange, int64_t code)
 {
 	int			size = exchange->piece_size > SMALL_ARRAY ? SMALL_ARRAY : 1;
 
 	drop_pieces(exchange);
-	exchange->refused = true;
+	/* 413 is about bytes: it says nothing about other arrays of this length */
+	exchange->refused = code != RC_RPC_CODE_HTTP(413);
 	send_all(exchange, size);
 }
 
@@ -231,7 +232,7 @@ piece_refused(rc_exchange *exchange, piece *piece, int64_t code, char *error, lo
 	else if (piece->n > 1)
 	{
 		free(error);
-		send_smaller(exchange);
+		send_smaller(exchange, code);
 	}
 	else
 	{

@@ -1,7 +1,6 @@
-/* http.c: asynchronous HTTP over curl multi, and timers */
-#include "http.h"
+/* http.c: asynchronous HTTP over curl multi */
+#include "http_internal.h"
 
-#include <curl/curl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -30,30 +29,6 @@ struct rc_transfer
 	void	   *arg;
 	rc_transfer *prev;
 	rc_transfer *next;
-};
-
-struct rc_timer
-{
-	rc_http    *http;
-	int64_t		due_ms;
-	uint64_t	number;
-	rc_timer_fn fn;
-	void	   *arg;
-	rc_timer   *next;
-};
-
-struct rc_http
-{
-	const rc_host *host;
-	CURLM	   *multi;
-	rc_transfer *transfers;
-	rc_timer   *timers;			/* earliest first */
-	uint64_t	timers_made;
-	int64_t		curl_due_ms;	/* when curl wants to be called, -1: never */
-	rc_socket  *sockets;
-	int			nsockets;
-	int			max_sockets;
-	uint64_t	generation;
 };
 
 /*
@@ -194,21 +169,28 @@ rc_http_create(const rc_host *host)
 	return http;
 }
 
+/* Takes the transfer out of curl */
+static void
+close_transfer(rc_transfer *transfer)
+{
+	sigset_t	old;
+
+	if (transfer->easy == NULL)
+		return;
+	block_signals(&old);
+	(void) curl_multi_remove_handle(transfer->http->multi, transfer->easy);
+	curl_easy_cleanup(transfer->easy);
+	restore_signals(&old);
+	transfer->easy = NULL;
+}
+
 /* Takes the transfer out of curl and of the list */
 static void
 unlink_transfer(rc_transfer *transfer)
 {
 	rc_http    *http = transfer->http;
-	sigset_t	old;
 
-	if (transfer->easy != NULL)
-	{
-		block_signals(&old);
-		(void) curl_multi_remove_handle(http->multi, transfer->easy);
-		curl_easy_cleanup(transfer->easy);
-		restore_signals(&old);
-		transfer->easy = NULL;
-	}
+	close_transfer(transfer);
 	if (transfer->prev != NULL)
 		transfer->prev->next = transfer->next;
 	else
@@ -232,14 +214,18 @@ free_transfer(rc_transfer *transfer)
 void
 rc_http_free(rc_http *http)
 {
+	rc_transfer *next_transfer;
 	sigset_t	old;
 
 	if (http == NULL)
 		return;
-	while (http->transfers != NULL)
-		rc_http_cancel(http->transfers);
-	while (http->timers != NULL)
-		rc_timer_cancel(http->timers);
+	for (rc_transfer *transfer = http->transfers; transfer != NULL; transfer = next_transfer)
+	{
+		next_transfer = transfer->next;
+		close_transfer(transfer);
+		free_transfer(transfer);
+	}
+	rc_timers_free(http);
 	block_signals(&old);
 	(void) curl_multi_cleanup(http->multi);
 	restore_signals(&old);
@@ -362,48 +348,9 @@ rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, 
 void
 rc_http_cancel(rc_transfer *transfer)
 {
-	for (rc_timer *timer = transfer->http->timers; timer != NULL; timer = timer->next)
-	{
-		if (timer->fn == on_refused && timer->arg == transfer)
-		{
-			rc_timer_cancel(timer);
-			break;
-		}
-	}
+	rc_timers_forget(transfer->http, on_refused, transfer);
 	unlink_transfer(transfer);
 	free_transfer(transfer);
-}
-
-/* Calls fn once, from an rc_http_step, ms from now; the timer is gone when fn is called */
-rc_timer *
-rc_http_after(rc_http *http, long ms, rc_timer_fn fn, void *arg)
-{
-	rc_timer   *timer = rc_calloc(1, sizeof(*timer));
-	rc_timer  **link = &http->timers;
-
-	timer->http = http;
-	timer->due_ms = rc_now_ms() + (ms > 0 ? ms : 0);
-	timer->number = ++http->timers_made;
-	timer->fn = fn;
-	timer->arg = arg;
-	while (*link != NULL && (*link)->due_ms <= timer->due_ms)
-		link = &(*link)->next;
-	timer->next = *link;
-	*link = timer;
-	return timer;
-}
-
-/* Forgets a timer that has not fired */
-void
-rc_timer_cancel(rc_timer *timer)
-{
-	rc_timer  **link = &timer->http->timers;
-
-	while (*link != NULL && *link != timer)
-		link = &(*link)->next;
-	if (*link == timer)
-		*link = timer->next;
-	free(timer);
 }
 
 /* Where a transfer was when its time ran out */
@@ -499,41 +446,18 @@ finish_transfers(rc_http *http)
 	}
 }
 
-/* Calls the timers that are due, but not those that they make */
-static void
-fire_timers(rc_http *http)
-{
-	uint64_t	last = http->timers_made;
-	int64_t		now = rc_now_ms();
-
-	for (;;)
-	{
-		rc_timer   *timer = http->timers;
-		rc_timer_fn fn;
-		void	   *arg;
-
-		while (timer != NULL && timer->due_ms <= now && timer->number > last)
-			timer = timer->next;
-		if (timer == NULL || timer->due_ms > now)
-			return;
-		fn = timer->fn;
-		arg = timer->arg;
-		rc_timer_cancel(timer);
-		fn(arg);
-	}
-}
-
 /* How long the host may wait */
 static long
 wait_time(const rc_http *http, long max_wait_ms)
 {
 	int64_t		now = rc_now_ms();
 	int64_t		wait = max_wait_ms > 0 ? max_wait_ms : 0;
+	int64_t		timer_due;
 
 	if (http->curl_due_ms >= 0 && http->curl_due_ms - now < wait)
 		wait = http->curl_due_ms - now;
-	if (http->timers != NULL && http->timers->due_ms - now < wait)
-		wait = http->timers->due_ms - now;
+	if (rc_timers_next(http, &timer_due) && timer_due - now < wait)
+		wait = timer_due - now;
 	return wait > 0 ? (long) wait : 0;
 }
 
@@ -586,5 +510,5 @@ rc_http_step(rc_http *http, long max_wait_ms)
 		drive_curl(http);
 		finish_transfers(http);
 	}
-	fire_timers(http);
+	rc_timers_fire(http);
 }

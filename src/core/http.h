@@ -54,4 +54,7 @@ extern char *rc_url_redact(const char *url);
 /* Replaces, in place, every occurrence of the secret parts of url in text by "…" (error texts of servers) */
 extern void rc_text_redact(char *text, const char *url);
 
+/* Makes a text of one line and valid UTF-8, in place: what is not becomes "?" */
+extern void rc_text_clean(char *text);
+
 #endif

@@ -1,7 +1,6 @@
 /* look.c: a look goes from endpoint to endpoint until one answers */
 #include "observer_internal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +72,8 @@ rc_endpoint_succeeded(rc_endpoint *endpoint)
 {
 	endpoint->failures = 0;
 	endpoint->retry_at_ms = 0;
+	free(endpoint->error);
+	endpoint->error = NULL;
 }
 
 /* It failed: it rests. Looks that were under way together count as one failure */
@@ -150,6 +151,14 @@ free_look(rc_look *look)
 	free(look);
 }
 
+/* An error text may be an endpoint's own words: no secret, no second line, nothing that isn't UTF-8 */
+static void
+make_presentable(char *error, const rc_endpoint *endpoint)
+{
+	rc_text_redact(error, endpoint->url);
+	rc_text_clean(error);
+}
+
 /* Hands the observation to whoever asked */
 static void
 deliver(rc_look *look, char *failure)
@@ -178,9 +187,9 @@ try_next(rc_look *look)
 
 		if (!rc_endpoint_usable(endpoint))
 		{
-			rc_buffer_printf(&look->failures, "%s%s: failed %d times in a row, asked again in %" PRId64 " s",
-							 look->failures.len > 0 ? "; " : "", endpoint->shown, endpoint->failures,
-							 (endpoint->retry_at_ms - rc_now_ms() + 999) / 1000);
+			/* It rests. What it rests for is still what is wrong */
+			rc_buffer_printf(&look->failures, "%s%s: %s", look->failures.len > 0 ? "; " : "", endpoint->shown,
+							 endpoint->error != NULL ? endpoint->error : "failed");
 			continue;
 		}
 		look->observation = new_observation(look->nrequests);
@@ -210,6 +219,11 @@ proceed(void *arg)
 	look->timer = NULL;
 	if (look->succeeded)
 	{
+		for (int i = 0; i < look->nrequests; i++)
+		{
+			if (look->observation->results[i].error != NULL)
+				make_presentable(look->observation->results[i].error, look->attempt.endpoint);
+		}
 		deliver(look, NULL);
 		return;
 	}
@@ -256,7 +270,7 @@ rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
 	rc_look    *look = attempt->look;
 	rc_endpoint *endpoint = attempt->endpoint;
 
-	rc_text_redact(error, endpoint->url);
+	make_presentable(error, endpoint);
 	rc_endpoint_failed(endpoint, retry_after_ms);
 	rc_observation_free(look->observation);
 	look->observation = NULL;
@@ -264,7 +278,8 @@ rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
 	if (look->next_endpoint < look->network->nendpoints)
 		rc_log(look->host, RC_LOG_INFO, "network %s/%s: endpoint %s failed, trying the next: %s",
 			   look->network->chain, look->network->network, endpoint->shown, error);
-	free(error);
+	free(endpoint->error);
+	endpoint->error = error;
 	attempt_ended(attempt);
 }
 

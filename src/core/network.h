@@ -18,6 +18,7 @@ typedef struct rc_endpoint
 	char	   *url;			/* may hold secrets: never logged */
 	char	   *shown;			/* redacted */
 	int			failures;		/* in a row */
+	char	   *error;			/* the last failure, as long as there are any; NULL: none */
 	int64_t		retry_at_ms;	/* rc_now_ms() before which it isn't asked */
 	bool		verified;		/* chain id or genesis block checked */
 	void	   *learned;		/* the observer's own (limits, fallbacks, tip); malloc'd, freed with free() */

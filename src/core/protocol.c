@@ -62,6 +62,12 @@ static const rc_statement register_network_statement = {
 	4
 };
 
+static const rc_statement maintain_statement = {
+	"maintain",
+	"SELECT reconciler.maintain($1::text)",
+	1
+};
+
 /* An integer as a statement's parameter */
 typedef struct number_text
 {
@@ -114,6 +120,7 @@ rc_network_free(rc_network *network)
 	{
 		free(network->endpoints[i].url);
 		free(network->endpoints[i].shown);
+		free(network->endpoints[i].error);
 		free(network->endpoints[i].learned);
 	}
 	free(network->endpoints);
@@ -355,6 +362,12 @@ rc_store_status
 rc_protocol_release(const rc_store *store, const char *worker_id, const rc_batch *batch, bool due_now)
 {
 	return run_for_batch(store, &release_statement, worker_id, batch, due_now ? "t" : "f", NULL);
+}
+
+rc_store_status
+rc_protocol_maintain(const rc_store *store, const char *worker_id)
+{
+	return store->run(store->ctx, &maintain_statement, &worker_id, NULL);
 }
 
 rc_store_status

@@ -43,6 +43,9 @@ extern rc_store_status rc_protocol_renew(const rc_store *store, const char *work
 extern rc_store_status rc_protocol_release(const rc_store *store, const char *worker_id,
 										   const rc_batch *batch, bool due_now);
 
+/* What has to be done once in a while, by whichever worker comes first */
+extern rc_store_status rc_protocol_maintain(const rc_store *store, const char *worker_id);
+
 extern rc_store_status rc_protocol_report(const rc_store *store, const char *worker_id, const char *role,
 										  rc_state state, const rc_counters *counters, bool stopped);
 

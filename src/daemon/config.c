@@ -1,5 +1,4 @@
 /* config.c: what reconcilerd is told by its environment and its flags */
-#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +33,13 @@ typedef struct option
 	const char *alias;			/* an older name of env */
 	const char *unset;			/* what the help says of the default */
 	const char *help;
-	option_type type;
 	size_t		offset;			/* in rc_config; for text that check keeps elsewhere: NO_OFFSET */
 	double		min;
 	double		max;
 	const char *const *choices;
-	bool		secret;			/* its value is never shown */
 	char	   *(*check) (rc_config *config, const char *value);
+	option_type type;
+	bool		secret;			/* its value is never shown */
 } option;
 
 #define NO_OFFSET ((size_t) -1)
@@ -143,60 +142,60 @@ check_heartbeat_file(rc_config *config, const char *value)
 static const option options[] = {
 	{"log-level", "LEVEL", "RECONCILER_LOG_LEVEL", "PAYMENT_REQUEST_RECONCILER_LOG_LEVEL", "info",
 		"least important lines to log: debug, info or warning",
-	OPTION_CHOICE, offsetof(rc_config, log_level), 0, 0, log_levels, false, NULL},
+	offsetof(rc_config, log_level), 0, 0, log_levels, NULL, OPTION_CHOICE, false},
 	{"log-format", "FORMAT", "RECONCILER_LOG_FORMAT", "PAYMENT_REQUEST_RECONCILER_LOG_FORMAT", "text",
 		"lines on standard error as text or as json",
-	OPTION_CHOICE, offsetof(rc_config, log_format), 0, 0, log_formats, false, NULL},
+	offsetof(rc_config, log_format), 0, 0, log_formats, NULL, OPTION_CHOICE, false},
 	{"enabled", "BOOLEAN", "RECONCILER_ENABLED", "PAYMENT_REQUEST_RECONCILER_ENABLED", "true",
 		"false: say so and exit with 0",
-	OPTION_BOOLEAN, offsetof(rc_config, enabled), 0, 0, NULL, false, NULL},
+	offsetof(rc_config, enabled), 0, 0, NULL, NULL, OPTION_BOOLEAN, false},
 	{"database-url", "URL", "DATABASE_URL", NULL, "required",
 		"libpq URI or conninfo string of the database with the extension",
-	OPTION_TEXT, offsetof(rc_config, database_url), 0, 0, NULL, true, check_database_url},
+	offsetof(rc_config, database_url), 0, 0, NULL, check_database_url, OPTION_TEXT, true},
 	{"database-wait-seconds", "SECONDS", "RECONCILER_DATABASE_WAIT_SECONDS",
 		"PAYMENT_REQUEST_RECONCILER_DATABASE_WAIT_SECONDS", "5",
 		"how long to try to reach the database at start; later it is tried for ever",
-	OPTION_SECONDS, offsetof(rc_config, database_wait_ms), 0, 86400, NULL, false, NULL},
+	offsetof(rc_config, database_wait_ms), 0, 86400, NULL, NULL, OPTION_SECONDS, false},
 	{"worker-id", "NAME", "RECONCILER_WORKER_ID", "PAYMENT_REQUEST_RECONCILER_WORKER_ID", "host:pid",
 		"name in leases, transitions and log lines; different for every worker",
-	OPTION_TEXT, offsetof(rc_config, worker_id), 0, 0, NULL, false, check_worker_id},
+	offsetof(rc_config, worker_id), 0, 0, NULL, check_worker_id, OPTION_TEXT, false},
 	{"batch-size", "N", "RECONCILER_BATCH_SIZE", "PAYMENT_REQUEST_RECONCILER_BATCH_SIZE", "the database's setting",
 		"requests claimed at a time, 1 to 740",
-	OPTION_INTEGER, offsetof(rc_config, batch_size), 1, 740, NULL, false, NULL},
+	offsetof(rc_config, batch_size), 1, 740, NULL, NULL, OPTION_INTEGER, false},
 	{"lease-seconds", "SECONDS", "RECONCILER_LEASE_SECONDS", "PAYMENT_REQUEST_RECONCILER_LEASE_SECONDS",
 		"the database's setting",
 		"how long a claim lasts if this daemon dies, 1 to 86400",
-	OPTION_SECONDS, offsetof(rc_config, lease_ms), 1, 86400, NULL, false, NULL},
+	offsetof(rc_config, lease_ms), 1, 86400, NULL, NULL, OPTION_SECONDS, false},
 	{"poll-interval-seconds", "SECONDS", "RECONCILER_POLL_INTERVAL_SECONDS",
 		"PAYMENT_REQUEST_RECONCILER_POLL_INTERVAL_SECONDS", "the database's setting",
 		"time between two looks at a request, 0.1 to 86400",
-	OPTION_SECONDS, offsetof(rc_config, poll_interval_ms), 0.1, 86400, NULL, false, NULL},
+	offsetof(rc_config, poll_interval_ms), 0.1, 86400, NULL, NULL, OPTION_SECONDS, false},
 	{"evm-rpc-urls-json", "JSON", "RECONCILER_EVM_RPC_URLS_JSON", "PAYMENT_REQUEST_EVM_RPC_URLS_JSON",
 		"the database's endpoints",
 		"EVM endpoints of this daemon, in place of the database's: {\"local\":\"http://host:8545\"};"
 		" a list of URLs, \"chain/network\" as name (chain ethereum without), and"
 		" {\"urls\":[...],\"chain_id\":1} are understood too",
-	OPTION_TEXT, NO_OFFSET, 0, 0, NULL, true, check_evm_urls},
+	NO_OFFSET, 0, 0, NULL, check_evm_urls, OPTION_TEXT, true},
 	{"btc-esplora-base-url", "URL|JSON", "RECONCILER_BTC_ESPLORA_BASE_URL", "PAYMENT_REQUEST_BTC_ESPLORA_BASE_URL",
 		"the database's endpoints",
 		"Esplora endpoint of this daemon, in place of the database's: a URL, or {\"mainnet\":URL,...}",
-	OPTION_TEXT, NO_OFFSET, 0, 0, NULL, true, check_esplora_url},
+	NO_OFFSET, 0, 0, NULL, check_esplora_url, OPTION_TEXT, true},
 	{"heartbeat-file", "PATH", "RECONCILER_HEARTBEAT_FILE", "PAYMENT_REQUEST_RECONCILER_HEARTBEAT_FILE",
 		"$XDG_RUNTIME_DIR or /tmp",
 		"what --healthcheck looks at; a daemon of its own needs a file of its own",
-	OPTION_TEXT, offsetof(rc_config, heartbeat_file), 0, 0, NULL, false, check_heartbeat_file},
+	offsetof(rc_config, heartbeat_file), 0, 0, NULL, check_heartbeat_file, OPTION_TEXT, false},
 	{"once", NULL, NULL, NULL, NULL,
-		"exit when no request is due",
-	OPTION_SWITCH, offsetof(rc_config, once), 0, 0, NULL, false, NULL},
+		"exit when no request is due, or the database is lost for longer than --database-wait-seconds",
+	offsetof(rc_config, once), 0, 0, NULL, NULL, OPTION_SWITCH, false},
 	{"healthcheck", NULL, NULL, NULL, NULL,
 		"exit with 0 if the daemon with this heartbeat file is well, else with 1",
-	OPTION_SWITCH, offsetof(rc_config, healthcheck), 0, 0, NULL, false, NULL},
+	offsetof(rc_config, healthcheck), 0, 0, NULL, NULL, OPTION_SWITCH, false},
 	{"help", NULL, NULL, NULL, NULL,
 		"show this and exit",
-	OPTION_SWITCH, offsetof(rc_config, help), 0, 0, NULL, false, NULL},
+	offsetof(rc_config, help), 0, 0, NULL, NULL, OPTION_SWITCH, false},
 	{"version", NULL, NULL, NULL, NULL,
 		"show the version and exit",
-	OPTION_SWITCH, offsetof(rc_config, version), 0, 0, NULL, false, NULL}
+	offsetof(rc_config, version), 0, 0, NULL, NULL, OPTION_SWITCH, false}
 };
 
 #define NOPTIONS ((int) (sizeof(options) / sizeof(options[0])))
@@ -423,7 +422,7 @@ read_environment(option_value *values)
 static void
 default_worker_id(rc_config *config)
 {
-	char		host[HOST_NAME_MAX + 1] = "";
+	char		host[256] = "";
 
 	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
 		strcpy(host, "unknown");
@@ -535,7 +534,8 @@ rc_config_print_help(FILE *out)
 	fprintf(out,
 			"\nSIGTERM or SIGINT: gives its leases back and exits; a second one: exits at once.\n\n"
 			"Exit codes: 0 stopped as asked, or nothing to do; 78 configuration error (one\n"
-			"line with a code CONFIG_...); 1 unhealthy (--healthcheck), 128+n killed by signal n.\n\n"
+			"line with a code CONFIG_...); 75 database lost (--once); 1 unhealthy\n"
+			"(--healthcheck); 128+n second signal n.\n\n"
 			"The database role needs four lines of SQL, run by the extension's owner:\n"
 			"  CREATE ROLE reconcilerd LOGIN PASSWORD '...';\n"
 			"  GRANT CONNECT ON DATABASE shop TO reconcilerd;\n"

@@ -11,6 +11,9 @@
 /* sysexits.h: configuration error; supervisors are told not to try again at once */
 #define RC_EXIT_CONFIG 78
 
+/* sysexits.h: temporary failure */
+#define RC_EXIT_RETRY 75
+
 typedef struct rc_config
 {
 	bool		enabled;

@@ -17,28 +17,26 @@
 #define MAX_WAIT_MS 1000
 
 /*
- * A stop must end within a second even where code waits that knows nothing of
- * signals (a name server that doesn't answer libpq): then this ends the process.
+ * A stop must end soon even where code waits that knows nothing of signals (a
+ * name server that doesn't answer libpq): then this many seconds end the process.
  */
-#define STOP_WATCHDOG_MS 950
+#define STOP_WATCHDOG_S 1
 
 static volatile sig_atomic_t stop_signal = 0;
 static struct timespec stop_time;	/* CLOCK_MONOTONIC; valid once stop_signal is set */
 static int	wake_pipe[2] = {-1, -1};
-static timer_t watchdog;
 
 /* First signal: wakes whoever waits, and arms the watchdog. Second: the end. */
 static void
 handle_stop(int signo)
 {
 	int			saved_errno = errno;
-	struct itimerspec limit = {{0, 0}, {0, STOP_WATCHDOG_MS * 1000000L}};
 
 	if (stop_signal != 0)
 		_exit(128 + signo);
 	clock_gettime(CLOCK_MONOTONIC, &stop_time);
 	stop_signal = signo;
-	timer_settime(watchdog, 0, &limit, NULL);
+	alarm(STOP_WATCHDOG_S);
 
 	/* A full pipe wakes just as well */
 	if (write(wake_pipe[1], "", 1) < 0)
@@ -62,12 +60,8 @@ static bool
 install_signals(void)
 {
 	struct sigaction action;
-	struct sigevent event;
 
-	memset(&event, 0, sizeof(event));
-	event.sigev_notify = SIGEV_SIGNAL;
-	event.sigev_signo = SIGALRM;
-	if (pipe(wake_pipe) != 0 || timer_create(CLOCK_MONOTONIC, &event, &watchdog) != 0)
+	if (pipe(wake_pipe) != 0)
 		return false;
 	for (int i = 0; i < 2; i++)
 	{
@@ -182,11 +176,17 @@ host_wait(void *ctx, rc_socket *sockets, int nsockets, uint64_t generation, long
 	}
 }
 
+bool
+rc_daemon_gave_up(const rc_daemon *daemon)
+{
+	return daemon->lost_limit_ms >= 0 && daemon->database_lost_ms != 0 &&
+		rc_now_ms() - daemon->database_lost_ms > daemon->lost_limit_ms;
+}
+
 static bool
 host_stop_requested(void *ctx)
 {
-	(void) ctx;
-	return stop_signal != 0;
+	return stop_signal != 0 || rc_daemon_gave_up(ctx);
 }
 
 static void
@@ -202,6 +202,7 @@ rc_daemon_init(rc_daemon *daemon)
 {
 	memset(daemon, 0, sizeof(*daemon));
 	daemon->heartbeat.fd = -1;
+	daemon->lost_limit_ms = -1;
 	daemon->host.ctx = daemon;
 	daemon->host.wait = host_wait;
 	daemon->host.stop_requested = host_stop_requested;

@@ -15,6 +15,7 @@ typedef struct rc_daemon
 	rc_heartbeat heartbeat;
 	rc_host		host;			/* ctx is the rc_daemon */
 	int64_t		database_lost_ms;	/* rc_now_ms when the database was lost; 0: it is there */
+	long		lost_limit_ms;	/* stop when it is lost for longer; -1: never */
 
 	/* Called at least once a second while the engine waits, never while a statement runs; may be NULL */
 	void		(*tick) (void *arg);
@@ -22,8 +23,11 @@ typedef struct rc_daemon
 	bool		in_tick;
 } rc_daemon;
 
-/* Installs the signal handlers. False: the process can't have a pipe or a timer */
+/* Installs the signal handlers. False: the process can't have a pipe */
 extern bool rc_daemon_init(rc_daemon *daemon);
+
+/* The database is lost for longer than lost_limit_ms */
+extern bool rc_daemon_gave_up(const rc_daemon *daemon);
 
 /* Milliseconds that may still be spent once a stop is requested; -1: none is */
 extern long rc_daemon_stop_budget(void);

@@ -51,20 +51,40 @@ append_plain(rc_buffer *line, const char *text)
 	}
 }
 
+/* Bytes of the UTF-8 character that text begins with; 0: it isn't one (servers answer anything, and lines are cut) */
+static size_t
+utf8_length(const char *text, size_t len)
+{
+	unsigned char first = (unsigned char) text[0];
+	size_t		n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+
+	if (n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if (((unsigned char) text[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
 static void
 append_json(rc_buffer *line, const char *text, size_t len)
 {
+	size_t		n;
+
 	rc_buffer_append(line, "\"", 1);
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i += n > 0 ? n : 1)
 	{
 		unsigned char c = (unsigned char) text[i];
 
+		n = utf8_length(&text[i], len - i);
 		if (c == '"' || c == '\\')
 			rc_buffer_append(line, "\\", 1);
 		if (c < 0x20 || c == 0x7f)
 			rc_buffer_append(line, " ", 1);
+		else if (n == 0)
+			rc_buffer_append(line, "?", 1);
 		else
-			rc_buffer_append(line, &text[i], 1);
+			rc_buffer_append(line, &text[i], n);
 	}
 	rc_buffer_append(line, "\"", 1);
 }

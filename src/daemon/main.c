@@ -1,8 +1,6 @@
 /* main.c: reconcilerd, a worker outside of the server */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -90,6 +88,8 @@ work(rc_daemon *daemon, rc_config *config, rc_pq_store *pq)
 	options.overrides.lease_ms = config->lease_ms;
 	options.overrides.poll_interval_ms = config->poll_interval_ms;
 	options.once = config->once;
+	if (config->once)
+		daemon->lost_limit_ms = config->database_wait_ms;
 	options.report = true;
 	rc_engine_run(&options);
 	daemon->tick = NULL;
@@ -128,6 +128,11 @@ serve(rc_daemon *daemon, rc_config *config)
 	rc_heartbeat_close(&daemon->heartbeat);
 	if (problem != NULL)
 		return refuse(daemon, problem);
+	if (rc_daemon_gave_up(daemon) && rc_daemon_stop_budget() < 0)
+	{
+		rc_daemon_log(daemon, RC_LOG_WARNING, "gave up, the database is lost role=" ROLE " worker_id=%s", config->worker_id);
+		return RC_EXIT_RETRY;
+	}
 	rc_daemon_log(daemon, RC_LOG_INFO, "stopped role=" ROLE " worker_id=%s", config->worker_id);
 	return 0;
 }

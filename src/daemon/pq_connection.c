@@ -179,9 +179,8 @@ PGresult *
 rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 {
 	PGresult   *last = NULL;
-	int			unsent;
 
-	while ((unsent = PQflush(conn)) == 1)
+	while (PQflush(conn) == 1)
 	{
 		if (!rc_daemon_wait_fd(daemon, PQsocket(conn), POLLIN | POLLOUT, deadline_ms) || !PQconsumeInput(conn))
 			return NULL;

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "core/memory.h"
 #include "pq_connection.h"
@@ -68,14 +69,18 @@ drop_connection(rc_pq_store *pq)
 		pq->daemon->database_lost_ms = rc_now_ms();
 }
 
+/* Different in daemons that lost the database at the same instant; good enough for a pause */
 static uint32_t
 random_number(void)
 {
+	struct timespec now;
 	uint32_t	number;
 
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		number = (uint32_t) rc_now_ms() * 2654435761u;
-	return number;
+	clock_gettime(CLOCK_REALTIME, &now);
+	number = (uint32_t) now.tv_nsec ^ ((uint32_t) getpid() * 2654435761u);
+	number ^= number >> 16;
+	number *= 2246822519u;
+	return number ^ (number >> 13);
 }
 
 static long

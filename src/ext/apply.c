@@ -72,14 +72,14 @@ return_statuses(FunctionCallInfo fcinfo, const char *locking)
 		const char *id = quote_identifier(table.names[COLUMN_ID]);
 		const char *status = quote_identifier(table.names[COLUMN_STATUS]);
 
-		query = psprintf("SELECT t.%s::pg_catalog.text, t.%s::pg_catalog.text FROM %s AS t"
+		query = psprintf("SELECT t.%s, t.%s FROM %s AS t"
 						 " WHERE t.%s OPERATOR(pg_catalog.=) ANY (%s)%s",
 						 id, status, table.from, id, id_array_cast(&table), locking);
 		owner_enter(&section, table.owner);
 		if (SPI_execute_with_args(query, 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "unexpected result of \"%s\"", query);
-		owner_leave(&section);
 		return_text_rows((ReturnSetInfo *) fcinfo->resultinfo);
+		owner_leave(&section);
 	}
 	SPI_finish();
 }
@@ -116,7 +116,7 @@ set_status_query(const source_table *table)
 					 " FROM ROWS FROM (pg_catalog.unnest(%s), pg_catalog.unnest($2::%s[]), pg_catalog.unnest($3::%s[]))"
 					 " AS c (id, from_status, to_status)"
 					 " WHERE t.%s OPERATOR(pg_catalog.=) c.id AND t.%s OPERATOR(pg_catalog.=) c.from_status"
-					 " RETURNING t.%s::pg_catalog.text, t.%s::pg_catalog.text",
+					 " RETURNING t.%s, t.%s",
 					 id_array_cast(table), table->status_type, table->status_type, id, status, id, status);
 	return query.data;
 }
@@ -146,18 +146,11 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 			elog(ERROR, "could not make constraints immediate");
 		if (SPI_execute_with_args(query, 3, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
 			elog(ERROR, "unexpected result of \"%s\"", query);
-		owner_leave(&section);
 		return_text_rows((ReturnSetInfo *) fcinfo->resultinfo);
+		owner_leave(&section);
 	}
 	SPI_finish();
 	return (Datum) 0;
-}
-
-/* A column, or null where the source has none or has a constant instead */
-static void
-append_column(StringInfo query, const char *name)
-{
-	appendStringInfo(query, "t.%s, ", quote_identifier(name));
 }
 
 /* All open rows with their mapped columns, in order of arrival */
@@ -165,6 +158,7 @@ static char *
 open_requests_query(const source_table *table)
 {
 	const char *id = quote_identifier(table->names[COLUMN_ID]);
+	const char *status = quote_identifier(table->names[COLUMN_STATUS]);
 	StringInfoData query;
 
 	initStringInfo(&query);
@@ -172,10 +166,10 @@ open_requests_query(const source_table *table)
 	for (int i = COLUMN_STATUS; i < SOURCE_COLUMNS; i++)
 	{
 		if (table->names[i][0] != '\0' && table->names[i][0] != '=')
-			append_column(&query, table->names[i]);
+			appendStringInfo(&query, "t.%s, ", quote_identifier(table->names[i]));
 	}
-	appendStringInfo(&query, "t.%s FROM %s AS t WHERE t.%s IN ('pending', 'detected') ORDER BY ", id, table->from,
-					 quote_identifier(table->names[COLUMN_STATUS]));
+	appendStringInfo(&query, "t.%s FROM %s AS t WHERE t.%s OPERATOR(pg_catalog.=) 'pending'"
+					 " OR t.%s OPERATOR(pg_catalog.=) 'detected' ORDER BY ", id, table->from, status, status);
 	if (table->created_at[0] != '\0')
 		appendStringInfo(&query, "t.%s, ", quote_identifier(table->created_at));
 	appendStringInfo(&query, "t.%s", id);

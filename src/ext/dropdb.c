@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -102,6 +104,15 @@ free_hold(void)
 	return NULL;
 }
 
+/* Asks a worker to leave, even from the middle of a statement, as of an application's slow trigger */
+static void
+expel(rc_slot *slot)
+{
+	rc_slot_drain(slot);
+	if (slot->connected)
+		kill(slot->pid, SIGINT);
+}
+
 /* Asks the workers of a database to leave it, and keeps new ones out */
 static pg_noinline void
 hold_database(const char *database)
@@ -119,7 +130,7 @@ hold_database(const char *database)
 		{
 			if (rc_shared->slots[i].status != RC_SLOT_FREE &&
 				strcmp(rc_shared->slots[i].database, database) == 0)
-				rc_slot_drain(&rc_shared->slots[i]);
+				expel(&rc_shared->slots[i]);
 		}
 	}
 	LWLockRelease(rc_shared->lock);

@@ -232,7 +232,7 @@ warn_of_configuration(const target *target)
 	if (few_workers && !warned_few_workers)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("%d reconciler workers can't serve %d databases",
+				 errmsg("\"reconciler.workers\" is %d, too few for %d databases",
 						target->workers, list_length(target->databases)),
 				 errdetail("The databases that come last in \"reconciler.database\" have no worker."),
 				 errhint("Set \"reconciler.workers\" to %d or more.", list_length(target->databases))));

@@ -11,6 +11,7 @@
 #include "source.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -59,24 +60,39 @@ static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTO
 NUMERICOID, TIMESTAMPTZOID, TEXTOID};
 static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
 
+/* The prepared statement; one plan whatever the parameters */
+static SPIPlanPtr
+prepare_statement(queue_statement which, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(statement_texts[which], nargs, types, CURSOR_OPT_GENERIC_PLAN);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare the statement for reconciler.queue: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
 /* Runs one of the statements; nulls as SPI has them, or NULL; returns the rows that it wrote */
 static uint64
 run_statement(queue_statement which, int nargs, Oid *types, Datum *values, const char *nulls)
 {
 	static SPIPlanPtr plans[QUEUE_STATEMENTS];
+	bool		planned = plans[which] != NULL && SPI_plan_is_valid(plans[which]);
+	int			guc_level = 0;
 	int			result;
 
-	if (plans[which] == NULL)
+	if (!planned)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement_texts[which], nargs, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the statement for reconciler.queue: %s", SPI_result_code_string(SPI_result));
-		plans[which] = plan;
+		/* What is best for a queue that is empty now is kept until it is large. */
+		guc_level = NewGUCNestLevel();
+		(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
+	if (plans[which] == NULL)
+		plans[which] = prepare_statement(which, nargs, types);
 	result = SPI_execute_plan(plans[which], values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not write reconciler.queue: %s", SPI_result_code_string(result));
+	if (!planned)
+		AtEOXact_GUC(false, guc_level);
 	return SPI_processed;
 }
 
@@ -131,8 +147,6 @@ remove_request(int32 source_id, const source_row *row)
 {
 	Datum		values[2];
 
-	if (row->id == NULL)
-		return;
 	values[0] = Int32GetDatum(source_id);
 	values[1] = CStringGetTextDatum(row->id);
 	run_statement(QUEUE_REMOVE, 2, touch_types, values, NULL);
@@ -153,19 +167,34 @@ same_subject(const source_row *a, const source_row *b)
 		same_text(a->expected, b->expected) && same_text(a->invalid, b->invalid);
 }
 
-/* A row was there before (or not: NULL) and is there now (or not) */
-static void
-follow_change(int32 source_id, const source_row *before, const source_row *now)
+static bool
+is_open(const source_row *row)
 {
-	bool		was_open = before != NULL && source_status_is_open(before->status);
-	bool		is_open = now != NULL && now->id != NULL && source_status_is_open(now->status);
+	return row->id != NULL && source_status_is_open(row->status);
+}
 
-	if (was_open && is_open && same_subject(before, now) && touch_request(source_id, now))
+static void
+follow_insert(int32 source_id, const source_row *row)
+{
+	if (is_open(row))
+		put_request(source_id, row);
+}
+
+static void
+follow_delete(int32 source_id, const source_row *row)
+{
+	if (is_open(row))
+		remove_request(source_id, row);
+}
+
+static void
+follow_update(int32 source_id, const source_row *before, const source_row *now)
+{
+	if (is_open(before) && is_open(now) && same_subject(before, now) && touch_request(source_id, now))
 		return;
-	if (was_open && (!is_open || !same_text(before->id, now->id)))
-		remove_request(source_id, before);
-	if (is_open)
-		put_request(source_id, now);
+	if (!is_open(now) || !same_text(before->id, now->id))
+		follow_delete(source_id, before);
+	follow_insert(source_id, now);
 }
 
 /* The trigger's argument source_id, after a check that it was called as attach has made it */
@@ -199,13 +228,13 @@ follow_trigger(int32 source_id, TriggerData *data)
 	}
 	source_row_read(&before, data->tg_trigtuple, desc, names);
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		follow_change(source_id, NULL, &before);
+		follow_insert(source_id, &before);
 	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		follow_change(source_id, &before, NULL);
+		follow_delete(source_id, &before);
 	else
 	{
 		source_row_read(&now, data->tg_newtuple, desc, names);
-		follow_change(source_id, &before, &now);
+		follow_update(source_id, &before, &now);
 	}
 }
 

@@ -34,18 +34,28 @@ show_progress(void *ctx, rc_state state, const rc_counters *counters)
 	set_ps_display(rc_worker_activity());
 }
 
+/* Like SET in a session: the reset value stays the database's, for the application's triggers */
+static void
+set_option(const char *name, const char *value)
+{
+	/* Not every version has every setting */
+	if (GetConfigOption(name, true, false) != NULL)
+		SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+}
+
 static void
 connect_to_database(rc_slot *slot)
 {
 	BackgroundWorkerInitializeConnection(slot->database, NULL, 0);
 	rc_slot_connected(slot);
+	set_option("application_name", MyBgworkerEntry->bgw_name);
 
-	/*
-	 * A superuser's process: names are looked up where only superusers create
-	 * them. As a session's SET, so that the reset value stays the database's.
-	 */
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_SESSION);
+	/* A superuser's process: names are looked up where only superusers create them */
+	set_option("search_path", "pg_catalog, pg_temp");
+
+	/* What is meant for the sessions of people would end a process that lives for weeks, or let it grow */
+	set_option("transaction_timeout", "0");
+	set_option("jit", "off");
 }
 
 void

@@ -343,3 +343,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	)
 	SELECT e.*, md5(e::text) FROM effective AS e ORDER BY e.network_id
 $$;
+
+COMMENT ON FUNCTION add_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean) IS
+'Registers a network. kind: evm, esplora or bitcoind; endpoints in order of preference; confirmations: 1 is the tip, default 12 (evm) or 2, 1 on development chains; bps: basis points of the expected amount; nulls take the setting of the same name';
+COMMENT ON FUNCTION set_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text[]) IS
+'Changes a network. Nulls leave a value as it is; reset names values that go back to null: the setting of the same name, or none';
+COMMENT ON FUNCTION remove_network(text, text) IS
+'Removes a network. Its open requests stay open and wait for it to be registered again';
+COMMENT ON FUNCTION register_network(text, text, text, bigint) IS
+'For workers that bring their own endpoints: the id of the network, which is registered without endpoints if it is not known yet';
+COMMENT ON FUNCTION worker_networks(text, int, interval, interval) IS
+'For workers: the enabled networks with their endpoints and effective settings. Overrides win over the network''s own values, which win over the settings';
+COMMENT ON TABLE networks IS
+'The networks, with their endpoints: may hold secrets; network_status shows them without';

@@ -142,7 +142,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 		MESSAGE = format('table %s can''t be attached: %s', relation, problems[1]),
-		DETAIL = array_to_string(problems[2:], E'\n'),
+		DETAIL = CASE WHEN cardinality(problems) = 1 THEN 'Nothing else is wrong with it.'
+					  ELSE array_to_string(problems[2:], E'\n') END,
 		HINT = reconciler._attach_advice(relation, columns, problems);
 END $$;
 
@@ -209,8 +210,10 @@ END $$;
 
 -- Brings the queue rows of a source in line with its table; one snapshot for
 -- both, so that what the application does meanwhile is left to the triggers.
+-- The queue's statistics are as good as none just when this matters: a nested
+-- loop over what is taken for an empty table would never end.
 CREATE FUNCTION _resync(source_id int) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
 DECLARE
 	changes bigint;
 BEGIN
@@ -406,7 +409,7 @@ BEGIN
 	END LOOP;
 END $$;
 
--- Forgets tables that are dropped, keeps triggers that are in use.
+-- Forgets tables that are dropped, speaks up for triggers that are in use.
 CREATE FUNCTION _follow_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -416,22 +419,35 @@ BEGIN
 		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid AND q.source_id = s.source_id;
 	DELETE FROM reconciler.sources AS s USING pg_event_trigger_dropped_objects() AS d
 		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid;
-	SELECT s.relation, d.address_names[3] AS name INTO lost
+	-- A warning, no error: pg_restore --clean drops triggers before their tables.
+	FOR lost IN
+		SELECT s.relation, d.address_names[3] AS name
 		FROM pg_event_trigger_dropped_objects() AS d
 			JOIN pg_namespace AS n ON n.nspname = d.address_names[1]
 			JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = d.address_names[2]
 			JOIN reconciler.sources AS s ON s.relation = c.oid
 		WHERE d.object_type = 'trigger'
 			AND d.address_names[3] IN ('reconciler_insert', 'reconciler_update', 'reconciler_delete', 'reconciler_truncate')
-		LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('trigger %s keeps the queue in step with table %s, which is attached to reconciler',
-				lost.name, lost.relation),
-			HINT = format('Before it can go: SELECT reconciler.detach(%L);', lost.relation::text);
-	END IF;
+		ORDER BY 2
+	LOOP
+		RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('without trigger %s reconciler does not see all that happens to table %s', lost.name, lost.relation),
+			HINT = format('SELECT reconciler.detach(%L); and attach it again, to have it back.', lost.relation::text);
+	END LOOP;
 END $$;
 
 CREATE EVENT TRIGGER reconciler_guard_alter ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
 	EXECUTE FUNCTION _guard_alter();
 CREATE EVENT TRIGGER reconciler_follow_drop ON sql_drop EXECUTE FUNCTION _follow_drop();
+
+COMMENT ON TABLE sources IS 'The attached tables, with the columns that make up their requests';
+COMMENT ON FUNCTION queue_request() IS 'Trigger on attached tables: keeps the queue in step. Created by attach';
+COMMENT ON FUNCTION attach(regclass, jsonb) IS
+'Attaches a table, with the requests that are in it; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
+COMMENT ON FUNCTION detach(regclass) IS 'Detaches a table and leaves it as it was';
+COMMENT ON FUNCTION create_table(text, name) IS
+'Creates an ordinary table for payment requests, which belongs to the caller, and attaches it';
+COMMENT ON FUNCTION resync(regclass) IS
+'Brings the queue in line with an attached table (null: all of them), after its triggers were off; returns the number of changes';
+COMMENT ON EVENT TRIGGER reconciler_guard_alter IS 'Refuses changes of attached tables that would break their mapping';
+COMMENT ON EVENT TRIGGER reconciler_follow_drop IS 'Forgets attached tables that are dropped, and warns when a trigger of theirs is dropped alone';

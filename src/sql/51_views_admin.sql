@@ -40,7 +40,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		WHEN coalesce(q.seen, 0) < reconciler._threshold(q.expected, n.detected_bps) THEN 'a payment'
 		WHEN coalesce(q.settled, 0) < reconciler._threshold(q.expected, n.confirmed_bps) THEN
 			CASE WHEN q.seen < reconciler._threshold(q.expected, n.confirmed_bps) THEN 'the rest of the payment'
-				 ELSE format('%s confirmations', coalesce(n.block_tag, n.confirmations::text)) END
+				 ELSE 'confirmations: ' || coalesce(n.block_tag, n.confirmations::text) END
 		ELSE 'the next look' END
 $$;
 
@@ -86,7 +86,7 @@ BEGIN
 						  coalesce(n.block_tag, n.confirmations::text))),
 			('expires at', coalesce(q.expires_at::text, 'never')),
 			('leased by', b.lease_owner || ' until ' || b.lease_until),
-			('due at', b.due_at::text),
+			('due at', CASE WHEN b.due_at = '-infinity' THEN 'now' ELSE b.due_at::text END),
 			('tip', s.tip_height || ' at ' || s.tip_time)) AS v (item, value)
 			WHERE v.value IS NOT NULL;
 	END IF;
@@ -96,3 +96,7 @@ BEGIN
 		FROM reconciler.transitions AS t
 		WHERE t.source = explain.relation::text AND t.request_id = of_request ORDER BY t.transition_id;
 END $$;
+
+COMMENT ON VIEW network_status IS
+'The networks, their endpoints without secrets, what is open on them, and how the last look went; network_id 0 is where requests of networks wait that are not registered';
+COMMENT ON FUNCTION explain(regclass, text) IS 'Why a request is where it is: what it waits for, what was seen of it, its history';

@@ -1,23 +1,11 @@
 -- Rights, and what a dump takes along.
 
--- Whoever owns the schema could put functions into it that the extension's own would find.
-DO $$
-BEGIN
-	IF EXISTS (SELECT FROM pg_catalog.pg_namespace AS n
-			   WHERE n.nspname = 'reconciler' AND n.nspowner <> (SELECT r.oid FROM pg_catalog.pg_roles AS r
-																  WHERE r.rolname = current_user)) THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = 'schema reconciler exists and belongs to another role',
-			HINT = 'DROP SCHEMA reconciler, or rename it: the extension makes its own.';
-	END IF;
-END $$;
-
 -- What a worker calls; grant_worker gives these and nothing else.
 CREATE FUNCTION _worker_functions() RETURNS SETOF regprocedure
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
-		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network')
+		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain')
 	ORDER BY p.proname
 $$;
 
@@ -43,12 +31,22 @@ BEGIN
 	EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
 END $$;
 
+COMMENT ON FUNCTION grant_worker(regrole) IS 'Lets a role run reconcilerd: gives it the protocol''s functions, and nothing else';
+COMMENT ON FUNCTION revoke_worker(regrole) IS 'Takes back what grant_worker gave';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA reconciler FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA reconciler FROM PUBLIC;
 
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
-GRANT SELECT ON network_status TO pg_monitor;
+GRANT SELECT ON network_status, leases, stat_workers TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers() TO pg_monitor;	-- which these views call
+
+COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
+COMMENT ON TABLE batches IS 'Runs of the queue, the unit of lease; see the view leases';
+COMMENT ON TABLE transitions IS 'Every status change, with what was seen, where, and by which worker';
+COMMENT ON TABLE network_state IS 'What workers know of a network at present; see the view network_status';
+COMMENT ON TABLE workers IS 'What workers outside the server report of themselves; see the view stat_workers';
 
 SELECT pg_catalog.pg_extension_config_dump('networks', 'WHERE network_id <> 0');
 SELECT pg_catalog.pg_extension_config_dump('sources', '');

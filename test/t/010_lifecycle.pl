@@ -60,6 +60,19 @@ SQL
 	return $node->safe_psql('shop', q{SELECT min(w.pid) FROM reconciler.stat_get_workers() w JOIN reconciler.batches b ON b.lease_owner = w.worker_id});
 }
 
+# Makes a statement of the protocol slow, and waits until the worker is in it
+sub slow_statement
+{
+	my ($node, $name) = @_;
+	$node->safe_psql('shop', <<"SQL");
+ALTER FUNCTION reconciler.due_in(int) RENAME TO due_in_original;
+CREATE FUNCTION reconciler.due_in(int) RETURNS int LANGUAGE sql AS 'SELECT pg_sleep($call_seconds); SELECT 1';
+SQL
+	return wait_for_sql($node, <<'SQL', $name);
+SELECT state = 'active' AND wait_event = 'PgSleep' FROM pg_stat_activity WHERE backend_type = 'reconciler worker'
+SQL
+}
+
 sub pids { my ($node) = @_; return $node->safe_psql('postgres', $worker_pids) }
 
 sub log_position { my ($node) = @_; return -s $node->logfile }
@@ -172,6 +185,33 @@ note(sprintf 'after %.2f s', $took);
 unlike(our_log($node, $position), qr/WARNING|ERROR|FATAL|PID $pid\) exited with exit code [^0]/, 'and cleanly');
 isnt(slow_call($node, 'another one has its batch, long before the lease would have ended'), $pid, 'in its place');
 
+# SIGTERM in a statement, here one that takes its time
+slow_statement($node, 'a worker is in a statement');
+$pid = pids($node);
+$position = log_position($node);
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+cmp_ok(seconds(sub { $node->safe_psql('postgres', 'DROP DATABASE other') }), '<', $soon, 'DROP DATABASE does not wait for it');
+$took = seconds(sub {
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	wait_for_sql($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)", 'SIGTERM ends a worker');
+});
+cmp_ok($took, '<', $soon, 'in the middle of a statement');
+note(sprintf 'after %.2f s', $took);
+unlike(our_log($node, $position), qr/WARNING|ERROR|FATAL|PID $pid\) exited with exit code [^0]/, 'and cleanly');
+
+# A statement that fails is logged, and not the end
+$position = log_position($node);
+$node->safe_psql('shop', <<'SQL');
+CREATE OR REPLACE FUNCTION reconciler.due_in(int) RETURNS int LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'XX123'; END $$;
+SQL
+$node->wait_for_log(qr/WARNING:  reconciler worker 1: due_in was refused: SQLSTATE XX123: not today/, $position);
+$pid = pids($node);
+goes_on_looking($node, 'a worker survives an error');
+is(pids($node), $pid, 'as the same process');
+$node->safe_psql('shop', 'DROP FUNCTION reconciler.due_in(int)');
+$node->safe_psql('shop', 'ALTER FUNCTION reconciler.due_in_original(int) RENAME TO due_in');
+
 # Lowered
 set_workers($node, 0);
 is($node->safe_psql('shop', 'SELECT count(*) FROM reconciler.batches WHERE lease_owner IS NOT NULL'), 0, 'a worker that goes gives its lease back');
@@ -241,8 +281,12 @@ $pids = pids($node);
 like($error, qr/must be owner of database/, 'a guest may not drop the database');
 is(pids($node), $pids, 'nor end its worker by trying');
 
+# Even from a statement
+slow_statement($node, 'the worker is in a statement');
+$position = log_position($node);
 $took = seconds(sub { $node->safe_psql('postgres', 'DROP DATABASE shop') });
 cmp_ok($took, '<', $soon, 'DROP DATABASE of the reconciled database');
+unlike(our_log($node, $position), qr/WARNING|ERROR|refused/, 'which it leaves cleanly');
 note(sprintf 'after %.2f s', $took);
 $node->stop;
 
@@ -253,9 +297,16 @@ $two->safe_psql('postgres', 'CREATE DATABASE "Big Shop"');
 set_workers($two, 3);
 is($two->safe_psql('postgres', q{SELECT string_agg(datname, ', ' ORDER BY application_name) FROM pg_stat_activity WHERE backend_type = 'reconciler worker'}),
 	'shop, Big Shop, shop', 'the workers are shared out among the databases');
+open_shop($two);
+$position = log_position($two);
+ok(wait_until(sub {
+	$two->safe_psql('shop', 'UPDATE reconciler.batches SET lease_token = pg_current_xact_id() WHERE lease_until > clock_timestamp()');
+	our_log($two, $position) =~ /LOG:  reconciler worker \d: \w+ was refused: SQLSTATE RC001/;
+}), 'a lease that somebody else has is noticed, and logged with its code');
+slow_call($two, 'the worker goes on');
 $position = log_position($two);
 set_workers($two, 1);
-$two->wait_for_log(qr/WARNING:.*1 reconciler workers can't serve 2 databases/, $position);
+$two->wait_for_log(qr/WARNING:.*"reconciler\.workers" is 1, too few for 2 databases/, $position);
 $two->stop;
 $two->append_conf('postgresql.conf', 'max_worker_processes = 3');
 $position = log_position($two);
@@ -264,6 +315,18 @@ $two->start;
 $two->wait_for_log(qr/WARNING:.*out of background worker slots.*HINT:.*max_worker_processes/s, $position);
 wait_for_sql($two, q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'reconciler worker'}, 'too few processes: the others work, and the log says why');
 $two->stop;
+
+# Without a database; without the preloaded library
+my $bare = new_node(name => 'bare', conf => "reconciler.database = ''\n", workers => 1, extension => 0);
+$bare->wait_for_log(qr/WARNING:.*no reconciler worker is started, because "reconciler\.database" is empty.*HINT:/s, 0);
+is(pids($bare), '', 'no database, no worker, and the log says why');
+$bare->stop;
+$bare->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
+$bare->start;
+$bare->safe_psql('postgres', 'CREATE EXTENSION reconciler');
+is($bare->safe_psql('postgres', 'SELECT count(*) FROM reconciler.stat_get_workers()'), 0, 'not preloaded: the extension can be created and has no workers');
+is($bare->safe_psql('postgres', 'SELECT * FROM reconciler.stat_get_workers(); SHOW reconciler.lease_duration'), '2s', 'and has its settings');
+$bare->stop;
 
 # A standby
 my $primary = new_node(name => 'primary', conf => $conf, extension => 0, init => { allows_streaming => 1 });

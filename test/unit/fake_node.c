@@ -1,5 +1,7 @@
 /* fake_node.c: the HTTP side of the fake node */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* strcasestr */
+#endif
 #include "fake_node.h"
 
 #include <arpa/inet.h>
@@ -107,6 +109,11 @@ answer_request(fake_node *node, int fd, const char *body)
 			return true;
 		default:
 			break;
+	}
+	if (node->max_body > 0 && strlen(body) > (size_t) node->max_body)
+	{
+		respond(fd, 413, 0, "text/html", "<html>large</html>", 18, 18);
+		return true;
 	}
 	answer = fake_evm_answer(node, body);
 	if (trouble == FAKE_WRONG_IDS || trouble == FAKE_SAME_IDS || trouble == FAKE_MISSING_ANSWER)

@@ -56,6 +56,7 @@ typedef struct fake_node
 	bool		empty_creation; /* answers it with 0x */
 	bool		has_multicall;
 	int			max_list;		/* longer lists run out of gas */
+	int			max_body;		/* bytes; HTTP 413 above */
 	char		call_error[256];	/* every eth_call and eth_getBalance fails with this */
 	char		token_error[256];	/* every balanceOf by itself reverts with this */
 

@@ -57,6 +57,8 @@ poll_host(void)
 {
 	static const rc_host host = {NULL, wait_for_sockets, never_stop, keep_line};
 
+	/* A proxy of the environment has nothing to do with nodes on this machine */
+	(void) setenv("no_proxy", "*", 1);
 	return &host;
 }
 

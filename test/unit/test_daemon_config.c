@@ -375,6 +375,53 @@ test_help(void **state)
 	free(text);
 }
 
+/* What the logger writes to standard error, without its timestamp */
+static char *
+logged(rc_log_format format, const char *message)
+{
+	rc_logger	logger = {.format = format,.level = RC_LOG_INFO,.worker_id = "w"};
+	char		line[512] = "";
+	int			ends[2];
+	int			saved = dup(STDERR_FILENO);
+	ssize_t		len;
+
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	rc_logger_write(&logger, RC_LOG_DEBUG, "left out");
+	rc_logger_write(&logger, RC_LOG_WARNING, message);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(ends[1]);
+	len = read(ends[0], line, sizeof(line) - 1);
+	close(ends[0]);
+	assert_true(len > 0);
+	return rc_strdup(format == RC_LOG_TEXT ? strchr(line, ' ') + 1 : strstr(line, "\"level\""));
+}
+
+static void
+expect_logged(rc_log_format format, const char *message, const char *expected)
+{
+	char	   *line = logged(format, message);
+
+	assert_string_equal(line, expected);
+	free(line);
+}
+
+static void
+test_log(void **state)
+{
+	(void) state;
+	expect_logged(RC_LOG_TEXT, "lost: a\nb", "warning lost: a b worker_id=w\n");
+	expect_logged(RC_LOG_TEXT, "cycle worker_id=x n=1", "warning cycle worker_id=x n=1\n");
+	expect_logged(RC_LOG_JSON, "cycle worker_id=w claimed=10 network=local id=007: k=v \"q\" \\ \x01",
+				  "\"level\":\"warning\",\"worker_id\":\"w\",\"message\":\"cycle worker_id=w claimed=10 network=local id=007:"
+				  " k=v \\\"q\\\" \\\\  \",\"claimed\":10,\"network\":\"local\",\"id\":\"007\"}\n");
+
+	/* A cut character, and one that is whole */
+	expect_logged(RC_LOG_JSON, "a\xe2\x80 \xe2\x80\xa6",
+				  "\"level\":\"warning\",\"worker_id\":\"w\",\"message\":\"a?? \xe2\x80\xa6\"}\n");
+}
+
 static void
 test_versions(void **state)
 {
@@ -463,6 +510,7 @@ main(void)
 		cmocka_unit_test_setup(test_bad_evm_endpoints, clean_environment),
 		cmocka_unit_test_setup(test_esplora_endpoints, clean_environment),
 		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_heartbeat)
 	};

@@ -204,8 +204,8 @@ test_once_works_off_what_is_due(void **state)
 static void
 test_stop_releases_every_lease(void **state)
 {
-	/* networks, then four claims; the process is asked to stop before any look has ended */
-	script		script = {.batches = 100,.stop_after = 5};
+	/* networks, maintain, then four claims; the process is asked to stop before any look has ended */
+	script		script = {.batches = 100,.stop_after = 6};
 
 	(void) state;
 	run_engine(&script, false);

@@ -13,11 +13,11 @@ use warnings;
 
 use Digest::SHA qw(sha256_hex);
 use File::Temp;
-use HTTP::Tiny;
 use JSON::PP;
 use Math::BigInt;
 use Time::HiRes qw(sleep time);
 
+use Reconciler::Http;
 use Reconciler::Process;
 
 # An ERC-20 with balanceOf, transfer and decimals() = 6; its deployer owns 2^64 - 1 units
@@ -40,7 +40,6 @@ sub start
 	my $anvil = $ENV{ANVIL} or die "anvil is missing: run test/setup, or set ANVIL to its path\n";
 	my $self = bless {
 		chain_id => $options{chain_id} // 31337,
-		http => HTTP::Tiny->new(timeout => 30),
 		id => 0,
 	}, $class;
 
@@ -48,6 +47,7 @@ sub start
 	for my $try (1 .. 5)
 	{
 		$self->{port} = Reconciler::Process::free_port();
+		$self->{http} = Reconciler::Http->new($self->url);
 		my @command = (
 			$anvil, '--host', '127.0.0.1', '--port', $self->{port},
 			'--chain-id', $self->{chain_id}, '--silent', @{ $options{args} // [] });
@@ -123,10 +123,8 @@ sub _call
 sub _post
 {
 	my ($self, $body) = @_;
-	my $response = $self->{http}->post($self->url,
-		{ content => $json->encode($body), headers => { 'content-type' => 'application/json' } });
-	die "anvil: $response->{status} $response->{content}\n" unless $response->{success};
-	return $json->decode($response->{content});
+	my $text = $self->{http}->post($json->encode($body));
+	return $json->decode($text);
 }
 
 # A decimal amount as JSON-RPC writes quantities

@@ -17,7 +17,7 @@ use warnings;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use Socket;
+use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use Reconciler::Process;
@@ -123,6 +123,7 @@ sub _accept
 	my $client = $listener->accept or return;
 	$proxy->{stats}{connections}++;
 	$client->autoflush(1);
+	setsockopt $client, IPPROTO_TCP, TCP_NODELAY, 1;
 	$proxy->{select}->add($client);
 	$proxy->{peers}{$client} = { client => $client, in => '', modes => [] };
 	return;
@@ -212,6 +213,7 @@ sub _request
 	{
 		$peer->{upstream} = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'tcp')
 		  or return _close($proxy, $peer);
+		setsockopt $peer->{upstream}, IPPROTO_TCP, TCP_NODELAY, 1;
 		$proxy->{select}->add($peer->{upstream});
 		$proxy->{peers}{ $peer->{upstream} } = $peer;
 	}
