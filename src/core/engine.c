@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "follow.h"
 #include "http.h"
 #include "memory.h"
 #include "observer.h"
@@ -31,6 +32,7 @@ typedef struct cycle
 	network_loop *loop;
 	struct cycle *next;
 	rc_batch   *batch;
+	rc_timer   *timer;			/* until the network's rate limit lets the look begin; else NULL */
 	rc_look    *look;			/* NULL once observed */
 	rc_observation *observation;
 	int64_t		started_ms;
@@ -47,6 +49,9 @@ struct network_loop
 	bool		removed;
 	cycle	   *cycles;
 	int			ncycles;
+	rc_follower *follower;		/* of a chain that is followed block by block */
+	rc_follow  *follow;			/* the step under way, or NULL */
+	int64_t		follow_started_ms;
 	int64_t		after;			/* where this worker last was in the network's batches */
 	int64_t		claim_at_ms;
 	int64_t		tip_refresh_at_ms;
@@ -113,6 +118,8 @@ free_cycle(cycle *cycle)
 		link = &(*link)->next;
 	*link = cycle->next;
 	cycle->loop->ncycles--;
+	if (cycle->timer != NULL)
+		rc_timer_cancel(cycle->timer);
 	if (cycle->look != NULL)
 		rc_look_cancel(cycle->look);
 	rc_observation_free(cycle->observation);
@@ -125,6 +132,9 @@ free_loop(network_loop *loop)
 {
 	while (loop->cycles != NULL)
 		free_cycle(loop->cycles);
+	if (loop->follow != NULL)
+		rc_follow_cancel(loop->follow);
+	rc_follower_free(loop->follower);
 	rc_network_free(loop->network);
 	rc_network_free(loop->replacement);
 	free(loop->failure);
@@ -226,7 +236,7 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	const rc_engine_options *options = engine->options;
 	network_loop *loop = cycle->loop;
 	const rc_observation *observation = cycle->observation;
-	bool		release = loop->network->poll_interval_ms < loop->network->lease_ms;
+	bool		release = loop->network->poll_interval_ms != loop->network->lease_ms;
 	bool		always = cycle->batch->failing || rc_now_ms() >= loop->tip_refresh_at_ms;
 	int			errors;
 	char	   *json = rc_observation_to_json(observation, cycle->batch, always, release, &errors);
@@ -251,7 +261,11 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	if (status == RC_STORE_LEASE_LOST)
 		counters->skipped += cycle->batch->nrequests;
 	else if (status != RC_STORE_OK)
+	{
 		counters->errors++;
+		if (stopping(engine))
+			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
+	}
 }
 
 /* The last step of a cycle: settle, count, log */
@@ -325,10 +339,22 @@ renew_leases(engine *engine)
 }
 
 static void
+begin_look(void *arg)
+{
+	cycle	   *cycle = arg;
+	network_loop *loop = cycle->loop;
+
+	cycle->timer = NULL;
+	cycle->look = rc_look_start(loop->engine->http, loop->engine->options->host, loop->network,
+								cycle->batch->requests, cycle->batch->nrequests, observed, cycle);
+}
+
+static void
 start_cycle(network_loop *loop, rc_batch *batch)
 {
 	engine	   *engine = loop->engine;
 	cycle	   *cycle = rc_calloc(1, sizeof(*cycle));
+	long		wait_ms = 0;
 
 	cycle->loop = loop;
 	cycle->batch = batch;
@@ -338,8 +364,14 @@ start_cycle(network_loop *loop, rc_batch *batch)
 	loop->cycles = cycle;
 	loop->ncycles++;
 	loop->after = batch->lo;
-	cycle->look = rc_look_start(engine->http, engine->options->host, loop->network,
-								batch->requests, batch->nrequests, observed, cycle);
+
+	/* A look at Bitcoin addresses takes a request for each, and one or two for the tip */
+	if (loop->network->kind == RC_KIND_ESPLORA && loop->network->rate_limit > 0)
+		(void) rc_protocol_take_budget(engine->options->store, loop->network, batch->nrequests + 2, &wait_ms);
+	if (wait_ms > 0)
+		cycle->timer = rc_http_after(engine->http, wait_ms, begin_look, cycle);
+	else
+		begin_look(cycle);
 }
 
 /* Nothing was due: when to ask again */
@@ -356,6 +388,52 @@ schedule_claim(network_loop *loop)
 	if (due_ms < 10)
 		due_ms = 10;
 	loop->claim_at_ms = rc_now_ms() + due_ms;
+}
+
+/* A step of following a chain has ended, with all of its statements run */
+static void
+followed(void *arg, rc_followed *followed)
+{
+	network_loop *loop = arg;
+	engine	   *engine = loop->engine;
+	const rc_engine_options *options = engine->options;
+	rc_counters counters = {.cycles = 1};
+
+	loop->follow = NULL;
+	if (!followed->claimed)
+	{
+		schedule_claim(loop);
+		return;
+	}
+	loop->claim_at_ms = 0;
+	note_failure(loop, followed->failure);
+	take_outcomes(engine, &followed->outcomes, &counters);
+	counters.errors += followed->failure != NULL;
+	counters.skipped += followed->lease_lost;
+	rc_log(options->host, RC_LOG_INFO,
+		   "cycle role=%s worker_id=%s chain=%s network=%s claimed=0 scanned=0"
+		   " confirmed=%" PRId64 " detected=%" PRId64 " expired=%" PRId64 " skipped=%" PRId64
+		   " errors=%" PRId64 " latency_ms=%" PRId64 " blocks=%d transactions=%d payments=%d",
+		   options->role, options->worker_id, loop->network->chain, loop->network->network,
+		   counters.confirmed, counters.detected, counters.expired, counters.skipped, counters.errors,
+		   rc_now_ms() - loop->follow_started_ms, followed->blocks, followed->transactions, followed->payments);
+	add_counters(&engine->counters, &counters);
+	engine->reported = false;
+}
+
+/* Takes the next step along a chain, if it is due and no other worker is at it */
+static void
+follow_chain(engine *engine, network_loop *loop)
+{
+	const rc_engine_options *options = engine->options;
+
+	if (loop->follow != NULL || rc_now_ms() < loop->claim_at_ms || stopping(engine))
+		return;
+	if (loop->follower == NULL)
+		loop->follower = rc_follower_create();
+	loop->follow_started_ms = rc_now_ms();
+	loop->follow = rc_follow_start(engine->http, options->host, options->store, options->worker_id,
+								   loop->network, loop->follower, followed, loop);
 }
 
 /* Claims batches of one network until enough are in flight or none is due */
@@ -422,13 +500,13 @@ replace_networks(engine *engine)
 	{
 		network_loop *loop = *link;
 
-		if (loop->ncycles == 0 && loop->removed)
+		if (loop->ncycles == 0 && loop->follow == NULL && loop->removed)
 		{
 			*link = loop->next;
 			free_loop(loop);
 			continue;
 		}
-		if (loop->ncycles == 0 && loop->replacement != NULL)
+		if (loop->ncycles == 0 && loop->follow == NULL && loop->replacement != NULL)
 		{
 			rc_network_free(loop->network);
 			loop->network = loop->replacement;
@@ -476,7 +554,7 @@ static bool
 in_flight(engine *engine)
 {
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
-		if (loop->ncycles > 0)
+		if (loop->ncycles > 0 || loop->follow != NULL)
 			return true;
 	return false;
 }
@@ -487,8 +565,14 @@ claim_everywhere(engine *engine)
 	engine->exhausted = true;
 	replace_networks(engine);
 	for (network_loop *loop = engine->loops; loop != NULL && engine->available; loop = loop->next)
-		if (!loop->removed && loop->replacement == NULL)
+	{
+		if (loop->removed || loop->replacement != NULL)
+			continue;
+		if (loop->network->kind == RC_KIND_BITCOIND)
+			follow_chain(engine, loop);
+		else
 			claim_batches(engine, loop);
+	}
 }
 
 /* Time until the next thing that the clock makes due */
@@ -500,7 +584,7 @@ time_to_wait(engine *engine)
 
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
-		if (engine->available && loop->ncycles < BATCHES_IN_FLIGHT && loop->claim_at_ms < until &&
+		if (engine->available && loop->ncycles < BATCHES_IN_FLIGHT && loop->follow == NULL && loop->claim_at_ms < until &&
 			!loop->removed && loop->replacement == NULL)
 			until = loop->claim_at_ms;
 		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)

@@ -85,12 +85,12 @@ evm_match_header(const evm_look *look, const evm_header *header, uint8_t words[E
 		rc_uint256_from_u64(&expected, header->number);
 		if (memcmp(words[0], expected.bytes, 32) != 0)
 			return EVM_OTHER_NUMBER;
-		/* Block 0 has no parent, and is no other block on the same chain; anvil runs calls on it at time 1 */
-		if (header->number == 0)
-			return EVM_SAME_BLOCK;
-		if (memcmp(words[1], header->parent, 32) != 0)
-			return EVM_OTHER_BLOCK;
 	}
+	/* Block 0 has no parent, and anvil runs calls at it with a timestamp of 1 until there is another block */
+	if (header->number == 0)
+		return EVM_SAME_BLOCK;
+	if (!look->pin_by_hash && memcmp(words[1], header->parent, 32) != 0)
+		return EVM_OTHER_BLOCK;
 	rc_uint256_from_u64(&expected, (uint64_t) header->time);
 	return memcmp(words[2], expected.bytes, 32) == 0 ? EVM_SAME_BLOCK : EVM_OTHER_BLOCK;
 }

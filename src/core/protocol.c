@@ -13,7 +13,7 @@
 static const rc_statement networks_statement = {
 	"networks",
 	"SELECT network_id, chain, network, kind, chain_id, confirmations, block_tag, batch_size,"
-	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, version"
+	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, version"
 	" FROM reconciler.worker_networks($1::text, $2::int, $3::interval, $4::interval)",
 	4
 };
@@ -29,6 +29,12 @@ static const rc_statement due_in_statement = {
 	"due_in",
 	"SELECT reconciler.due_in($1::int)",
 	1
+};
+
+static const rc_statement take_budget_statement = {
+	"take_budget",
+	"SELECT reconciler.take_budget($1::int, $2::int)",
+	2
 };
 
 static const rc_statement settle_statement = {
@@ -210,14 +216,15 @@ network_from_row(const rc_rows *rows, int row, const rc_overrides *overrides)
 	network->poll_interval_ms = cell_to_long(rc_cell(rows, row, 8));
 	network->lease_ms = cell_to_long(rc_cell(rows, row, 9));
 	network->request_timeout_ms = cell_to_long(rc_cell(rows, row, 10));
+	network->rate_limit = rc_cell(rows, row, 12) ? strtod(rc_cell(rows, row, 12), NULL) : 0;
 	if (overrides->endpoints != NULL)
 		replacement = overrides->endpoints(overrides->endpoints_ctx, rc_cell(rows, row, 3),
 										   network->chain, network->network);
 
 	/* Other endpoints, another version: the list's address stands for its content */
 	network->version = replacement ?
-		rc_asprintf("%s %p", rc_cell(rows, row, 12), (const void *) replacement) :
-		rc_strdup(rc_cell(rows, row, 12));
+		rc_asprintf("%s %p", rc_cell(rows, row, 13), (const void *) replacement) :
+		rc_strdup(rc_cell(rows, row, 13));
 	for (; replacement != NULL && *replacement != NULL; replacement++)
 		add_endpoint(network, *replacement);
 	if (network->nendpoints == 0)
@@ -320,6 +327,22 @@ rc_protocol_due_in(const rc_store *store, const rc_network *network, long *ms)
 	*ms = -1;
 	if (status == RC_STORE_OK && rows.nrows == 1 && rc_cell(&rows, 0, 0) != NULL)
 		*ms = cell_to_long(rc_cell(&rows, 0, 0));
+	rc_rows_free(&rows);
+	return status;
+}
+
+rc_store_status
+rc_protocol_take_budget(const rc_store *store, const rc_network *network, int n, long *wait_ms)
+{
+	number_text id;
+	number_text count;
+	const char *args[2] = {integer_text(&id, network->network_id), integer_text(&count, n)};
+	rc_rows		rows = {0};
+	rc_store_status status = store->run(store->ctx, &take_budget_statement, args, &rows);
+
+	*wait_ms = 0;
+	if (status == RC_STORE_OK && rows.nrows == 1)
+		*wait_ms = cell_to_long(rc_cell(&rows, 0, 0));
 	rc_rows_free(&rows);
 	return status;
 }

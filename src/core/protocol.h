@@ -29,6 +29,9 @@ extern rc_store_status rc_protocol_networks(const rc_store *store, const char *w
 extern rc_store_status rc_protocol_claim(const rc_store *store, const char *worker_id,
 										 const rc_network *network, int64_t after, rc_batch **batch);
 
+/* Reserves n requests of the network's rate limit: *wait_ms until the first of them may be sent */
+extern rc_store_status rc_protocol_take_budget(const rc_store *store, const rc_network *network, int n, long *wait_ms);
+
 /* Milliseconds until a batch comes due; -1: the network has no batch */
 extern rc_store_status rc_protocol_due_in(const rc_store *store, const rc_network *network, long *ms);
 

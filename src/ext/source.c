@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "catalog/pg_type.h"
+#include "core/btc_address.h"
 #include "core/evm_address.h"
 #include "core/http.h"
 #include "executor/spi.h"
@@ -188,6 +189,16 @@ evm_address_problem(const char *column, const char *address, bool may_be_zero)
 	return problem;
 }
 
+/* The problem with an address that is written as on a Bitcoin network, or NULL */
+static char *
+bitcoin_address_problem(const char *network, const char *address)
+{
+	rc_btc_script script;
+	const char *wrong = rc_btc_address_script(address, rc_btc_network_of(network), &script);
+
+	return wrong ? psprintf("address_canonical: %s", wrong) : NULL;
+}
+
 /* Why a request can't be observed on a network of this kind: (kind, network, address, token_contract) */
 Datum
 reconciler_request_problem(PG_FUNCTION_ARGS)
@@ -207,6 +218,8 @@ reconciler_request_problem(PG_FUNCTION_ARGS)
 	}
 	else if (strcmp(kind, "none") != 0 && token != NULL)
 		problem = "token_contract is given, but the chain has no tokens";
+	else if (strcmp(kind, "none") != 0)
+		problem = bitcoin_address_problem(PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)), address);
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));

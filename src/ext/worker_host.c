@@ -33,21 +33,39 @@ static wait_state waits;
 static int	own_slot;
 static volatile sig_atomic_t terminated = false;
 static volatile sig_atomic_t in_statement = false;
+static volatile sig_atomic_t may_cancel = false;
 
-/* SIGTERM: stop soon; a statement that runs is cancelled, with an error that run() catches */
+/* A statement that runs ends with an error, which run() catches */
+static void
+cancel_statement(void)
+{
+	if (in_statement && may_cancel)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+}
+
+/* SIGINT: pg_cancel_backend, or somebody who waits for this worker to leave the database */
+static void
+handle_sigint(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	(void) postgres_signal_arg;
+	cancel_statement();
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* SIGTERM: stop soon */
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
 	(void) postgres_signal_arg;
-
-	/* Not a second time: the statements that follow give the leases back */
-	if (in_statement && !terminated)
-	{
-		InterruptPending = true;
-		QueryCancelPending = true;
-	}
+	cancel_statement();
 	terminated = true;
 	SetLatch(MyLatch);
 	errno = save_errno;
@@ -58,6 +76,9 @@ rc_worker_statement_begins(void)
 {
 	/* A cancel request that came while no statement ran was meant for none */
 	QueryCancelPending = false;
+
+	/* Statements of a worker that is stopping give its leases back: they must come through */
+	may_cancel = !rc_worker_should_stop();
 	in_statement = true;
 }
 
@@ -275,6 +296,7 @@ void
 rc_worker_host_init(rc_host *host, int slot_index)
 {
 	own_slot = slot_index;
+	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGTERM, handle_sigterm);
 	host->ctx = NULL;
 	host->wait = host_wait;

@@ -65,6 +65,8 @@ CREATE UNLOGGED TABLE queue (
 	error text,					-- why the last look failed for this request alone
 	error_at timestamptz,
 	invalid text,				-- why the request can't be observed as it is
+	followed bigint,			-- seq: every block since it was made has been matched against it; -seq: being done
+	follow_error text,			-- why that was not possible for all of them
 	chain text,					-- only where network_id is 0
 	network text,
 	PRIMARY KEY (source_id, request_id)
@@ -81,8 +83,11 @@ CREATE UNLOGGED TABLE batches (
 	lease_until timestamptz,
 	lease_token xid8,
 	claimed_at timestamptz,		-- the look of this lease began at or after it
+	poll_interval interval,		-- of the worker that claimed it
 	tip_floor bigint,			-- a tip below this height comes from a node that is behind
 	due_at timestamptz NOT NULL DEFAULT '-infinity',
+	last_owner text,			-- of a cursor's lease: it knows the mempool
+	checked_at timestamptz,		-- likewise: requests that can't be observed were looked through
 	failures int NOT NULL DEFAULT 0,
 	error text,
 	PRIMARY KEY (network_id, lo)

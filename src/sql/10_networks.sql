@@ -325,7 +325,7 @@ CREATE FUNCTION worker_networks(worker_id text, batch_size_override int DEFAULT 
 		lease_override interval DEFAULT NULL, poll_interval_override interval DEFAULT NULL)
 RETURNS TABLE (network_id int, chain text, network text, kind text, chain_id bigint, confirmations int,
 	block_tag text, batch_size int, poll_interval_ms bigint, lease_ms bigint, request_timeout_ms bigint,
-	endpoints text, version text)
+	endpoints text, rate_limit numeric, version text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	WITH effective AS (
 		SELECT n.network_id, n.chain, n.network, n.kind, n.chain_id, n.confirmations, n.block_tag,
@@ -336,7 +336,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 				reconciler._setting_interval('lease_duration'))) * 1000)::bigint AS lease_ms,
 			(extract(epoch FROM coalesce(n.request_timeout,
 				reconciler._setting_interval('request_timeout'))) * 1000)::bigint AS request_timeout_ms,
-			to_json(n.endpoints)::text AS endpoints
+			to_json(n.endpoints)::text AS endpoints, n.rate_limit
 		FROM reconciler.networks AS n
 		WHERE n.enabled
 			AND (n.network_id <> 0 OR EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = 0))

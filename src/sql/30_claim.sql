@@ -241,7 +241,11 @@ BEGIN
 						 FROM reconciler.network_state s
 						 WHERE s.network_id = b.network_id AND v_network.max_tip_age IS NOT NULL
 						   AND s.best_at > v_now - interval '10 minutes'),
-			due_at = v_now + claim.poll_interval
+			poll_interval = claim.poll_interval,
+			-- Should this worker die, others look when its lease ends, and not only
+			-- at the next turn. Where both are the same, a look that finds nothing
+			-- new has nothing more to write.
+			due_at = v_now + least(claim.poll_interval, claim.lease)
 		WHERE x.network_id = b.network_id AND x.lo = b.lo;
 
 		-- Nobody can observe these, so nobody settles them.
@@ -331,7 +335,8 @@ AS $$
 BEGIN
 	UPDATE reconciler.batches b
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL,
-		due_at = CASE WHEN release.due_now THEN '-infinity' ELSE b.due_at END
+		due_at = CASE WHEN release.due_now OR NOT isfinite(b.due_at) THEN '-infinity'
+					  ELSE coalesce(b.claimed_at + b.poll_interval, b.due_at) END
 	WHERE b.network_id = release.network_id AND b.lo = release.lo AND b.lease_token = release.token;
 	IF NOT FOUND THEN
 		PERFORM reconciler._lease_lost(release.network_id, release.lo, release.token);

@@ -452,6 +452,7 @@ DECLARE
 	v_notes reconciler._finding[];
 	v_outcomes jsonb := '[]';
 	v_poll interval;
+	v_due timestamptz;
 	v_next_expiry timestamptz;
 BEGIN
 	SELECT * INTO b FROM reconciler.batches x
@@ -519,26 +520,25 @@ BEGIN
 		PERFORM reconciler._note(v_look, v_notes);
 	END IF;
 
-	-- due_at is what claim made it, the poll interval after the claim, unless
-	-- an administrator wants the batch looked at now.
 	IF v_failure IS NOT NULL THEN
-		v_poll := CASE WHEN isfinite(b.due_at) THEN b.due_at - b.claimed_at
-					   ELSE coalesce(v_network.poll_interval, reconciler._setting_interval('poll_interval')) END;
+		v_poll := b.poll_interval;
 		b.failures := least(b.failures, 1000) + 1;
-		b.due_at := greatest(b.due_at,
+		v_due := greatest(b.claimed_at + v_poll,
 			least(b.claimed_at + greatest(least(v_poll * (2 ^ least(b.failures, 16)), interval '5 minutes'), v_poll),
 				  v_next_expiry + v_look.grace));
 	ELSE
 		b.failures := 0;
+		-- Not finite: an administrator wants the batch looked at now.
+		v_due := CASE WHEN isfinite(b.due_at) THEN b.claimed_at + b.poll_interval ELSE b.due_at END;
 	END IF;
 	IF v_failure IS NULL AND (observation ->> 'release')::boolean IS FALSE
-	   AND b.due_at >= b.lease_until AND v_outcomes = '[]' THEN
+	   AND v_due = b.lease_until AND v_outcomes = '[]' THEN
 		UPDATE reconciler.batches x SET failures = 0, error = NULL
 		WHERE x.network_id = b.network_id AND x.lo = b.lo AND x.failures > 0;
 	ELSE
 		UPDATE reconciler.batches x
 		SET lease_owner = NULL, lease_until = NULL, lease_token = NULL,
-			due_at = b.due_at, failures = b.failures, error = v_failure
+			due_at = v_due, failures = b.failures, error = v_failure
 		WHERE x.network_id = b.network_id AND x.lo = b.lo;
 	END IF;
 

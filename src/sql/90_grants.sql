@@ -5,7 +5,9 @@ CREATE FUNCTION _worker_functions() RETURNS SETOF regprocedure
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
-		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain')
+		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
+			'take_budget', 'claim_cursor', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
+			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network')
 	ORDER BY p.proname
 $$;
 
@@ -51,6 +53,10 @@ COMMENT ON TABLE workers IS 'What workers outside the server report of themselve
 SELECT pg_catalog.pg_extension_config_dump('networks', 'WHERE network_id <> 0');
 SELECT pg_catalog.pg_extension_config_dump('sources', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions', '');
+SELECT pg_catalog.pg_extension_config_dump('payments', '');
+SELECT pg_catalog.pg_extension_config_dump('cursors', '');
+SELECT pg_catalog.pg_extension_config_dump('cursor_blocks', '');
 SELECT pg_catalog.pg_extension_config_dump('networks_network_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sources_source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions_transition_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('payments_payment_id_seq', '');

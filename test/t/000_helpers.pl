@@ -79,6 +79,24 @@ my $report = audit_report($node);
 is($report->{overlaps}, 2, 'leases of the same requests do');
 is($report->{workers}, 4, 'the audit counts workers');
 $node->safe_psql('postgres', <<'SQL');
+UPDATE reconciler.batches SET lease_owner = 'e', lease_until = clock_timestamp() + interval '1 hour', lease_token = '6'
+ WHERE network_id = 2;
+SQL
+is(audit_report($node)->{overlaps}, 3, 'a lease that is taken away before its time overlaps the next');
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO reconciler.batches (network_id, lo, hi, lease_owner, lease_until, lease_token) VALUES
+	(3, 0, 200, 'a', clock_timestamp(), '7');
+UPDATE reconciler.batches SET lease_owner = 'f', lease_until = clock_timestamp() + interval '1 hour', lease_token = '8'
+ WHERE network_id = 3;
+SQL
+is(audit_report($node)->{overlaps}, 3, 'one whose time is over does not');
+$node->safe_psql('postgres', <<'SQL');
+DELETE FROM reconciler.batches WHERE network_id = 3;
+INSERT INTO reconciler.batches (network_id, lo, hi, lease_owner, lease_until, lease_token) VALUES
+	(3, 0, 300, 'g', clock_timestamp() + interval '1 hour', '9');
+SQL
+is(audit_report($node)->{overlaps}, 4, 'one whose batch is removed does');
+$node->safe_psql('postgres', <<'SQL');
 INSERT INTO reconciler.transitions (source, request_id, from_status, to_status, reason) VALUES
 	('t', '1', 'pending', 'detected', 'seen'), ('t', '1', 'detected', 'confirmed', 'settled'),
 	('t', '2', 'pending', 'detected', 'seen'), ('t', '2', 'pending', 'detected', 'seen'),

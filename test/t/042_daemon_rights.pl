@@ -15,6 +15,11 @@ my $chain = start_anvil();
 $chain->mine;
 my $session = session($node);
 
+my @protocol = qw(advance_cursor begin_look_back claim claim_cursor due_in end_look_back look_back look_back_scripts maintain
+  note_mempool register_network release renew report settle settle_network take_budget unconfirmed_payments undo_blocks
+  worker_networks);
+my $protocol = join ', ', map { "'$_'" } @protocol;
+
 # The role, as documented
 $node->safe_psql('postgres', <<'SQL');
 CREATE ROLE reconcilerd LOGIN PASSWORD 'planted-password';
@@ -99,12 +104,23 @@ is($daemon->exit_code, 78, 'wrong password: exit code');
 like($daemon->log, qr/CONFIG_DATABASE_UNREACHABLE: .*password authentication failed/, 'says so');
 unlike($daemon->log, qr/planted/, 'no password in the log');
 
+# Each function of the protocol is needed, and looked for at start
+for my $function (@protocol)
+{
+	my $signature = $session->value("SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'reconciler'::regnamespace AND proname = '$function'");
+	$session->value("REVOKE EXECUTE ON FUNCTION $signature FROM reconcilerd");
+	$daemon = Reconciler::Daemon->start($node, %role);
+	is($daemon->exit_code, 78, "without $function it doesn't start");
+	like($daemon->log, qr/CONFIG_PRIVILEGES_MISSING: .* may not execute reconciler\.$function:/, 'and says why');
+	$session->value("GRANT EXECUTE ON FUNCTION $signature TO reconcilerd");
+}
+
 # It can do no more. Whatever isn't a function of the protocol is refused.
 
 my $limited = Reconciler::Session->new($node->connstr('postgres') . ' user=reconcilerd password=planted-password');
 is($session->value("SELECT string_agg(p.oid::regprocedure::text, ' ' ORDER BY p.proname) FROM pg_proc p WHERE p.pronamespace = 'reconciler'::regnamespace"
 	  . " AND has_function_privilege('reconcilerd', p.oid, 'EXECUTE')"
-	  . " AND p.proname NOT IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network')"),
+	  . " AND p.proname NOT IN ($protocol)"),
 	undef, 'it may execute no other function of the extension');
 is($session->value("SELECT string_agg(c.oid::regclass::text, ' ') FROM pg_class c WHERE c.relnamespace = 'reconciler'::regnamespace AND c.relkind IN ('r', 'v', 'S', 'p')"
 	  . " AND (CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('reconcilerd', c.oid, 'USAGE,SELECT,UPDATE')"

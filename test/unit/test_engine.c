@@ -73,7 +73,7 @@ run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *
 {
 	script	   *script = ctx;
 	const char *network[] = {"1", "a chain", "a network", script->kind, NULL, "1", NULL, "50",
-	"15000", script->lease_ms, "1000", "[]", "v1"};
+	"15000", script->lease_ms, "1000", "[]", NULL, "v1"};
 	const char *due[] = {"60000"};
 	const char *outcome[] = {"transition", "app.requests", "r1", "pending", "confirmed", "settled"};
 
@@ -82,7 +82,7 @@ run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *
 	if (rows != NULL)
 		memset(rows, 0, sizeof(*rows));
 	if (strcmp(statement->name, "networks") == 0)
-		fill(rows, 1, 13, network);
+		fill(rows, 1, 14, network);
 	else if (strcmp(statement->name, "claim") == 0)
 		return answer_claim(script, rows);
 	else if (strcmp(statement->name, "due_in") == 0)

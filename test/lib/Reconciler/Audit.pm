@@ -12,7 +12,8 @@ sub install
 CREATE SCHEMA audit;
 
 -- One row per lease and range. A lease ends when it is given back, when its
--- range changes (the rest is a row of its own) or when its time is over.
+-- range changes (the rest is a row of its own) or when its time is over; not
+-- when another takes or removes the batch before that.
 CREATE TABLE audit.leases (
 	network_id int NOT NULL,
 	lo bigint NOT NULL,
@@ -33,6 +34,7 @@ CREATE FUNCTION audit.record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 DECLARE
 	was_leased boolean := TG_OP <> 'INSERT' AND OLD.lease_owner IS NOT NULL AND OLD.lease_until IS NOT NULL;
 	is_leased boolean := TG_OP <> 'DELETE' AND NEW.lease_owner IS NOT NULL AND NEW.lease_until IS NOT NULL;
+	given_back boolean;
 	moment timestamptz := clock_timestamp();
 BEGIN
 	IF was_leased AND is_leased AND (OLD.lo, OLD.hi, OLD.lease_token) = (NEW.lo, NEW.hi, NEW.lease_token) THEN
@@ -43,7 +45,8 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	IF was_leased THEN
-		UPDATE audit.leases SET ended_at = least(moment, lease_until)
+		given_back := TG_OP = 'UPDATE' AND (NOT is_leased OR NEW.lease_token = OLD.lease_token);
+		UPDATE audit.leases SET ended_at = CASE WHEN given_back THEN least(moment, lease_until) ELSE lease_until END
 		 WHERE token = OLD.lease_token::text AND lo = OLD.lo AND ended_at IS NULL;
 	END IF;
 	IF is_leased THEN
