@@ -138,15 +138,17 @@ private-tree:
 
 pg_regress_dir := $(dir $(PGXS))../test
 
+run_regress = $(top)/test/clean-up-after $(build) $(top)/test/run-regress
+
 run-check-regress: private-tree
 	@$(if $(REGRESS),,echo '# no tests in sql/'; exit 0;) \
-	$(top)/test/run-regress $(build)/regress $(pg_regress_dir)/regress/pg_regress --bindir=$(tree_bin) \
-		--inputdir=$(top) --temp-config=$(top)/test/regress.conf --dbname=contrib_regression $(REGRESS)
+	$(run_regress) $(build)/regress $(tree_bin) $(top)/test/regress.conf $(pg_regress_dir)/regress/pg_regress \
+		--inputdir=$(top) --dbname=contrib_regression $(REGRESS)
 
 run-check-isolation: private-tree
 	@$(if $(ISOLATION),,echo '# no tests in test/isolation/specs'; exit 0;) \
-	$(top)/test/run-regress $(build)/isolation $(pg_regress_dir)/isolation/pg_isolation_regress --bindir=$(tree_bin) \
-		--inputdir=$(top)/test/isolation --temp-config=$(top)/test/regress.conf --dbname=isolation_regression $(ISOLATION)
+	$(run_regress) $(build)/isolation $(tree_bin) $(top)/test/regress.conf $(pg_regress_dir)/isolation/pg_isolation_regress \
+		--inputdir=$(top)/test/isolation --dbname=isolation_regression $(ISOLATION)
 
 # The environment that PostgreSQL's Perl modules and ours expect
 perl_env = PATH="$(tree_bin):$$PATH" PERL5LIB="$(abspath $(pg_regress_dir)/perl):$(abspath $(top)/test/lib):$$PERL5LIB" \
@@ -185,8 +187,9 @@ lint:
 	@for file in $(shell_files); do sh -n $$file || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(shell_files); fi
 	cppcheck --quiet --error-exitcode=1 --std=c99 --enable=warning,performance,portability --inline-suppr \
-		--suppress=missingIncludeSystem -I$(top)/src $(filter %.c,$(filter-out $(top)/test/%,$(c_files)))
-	clang-tidy --quiet $(filter $(top)/src/%.c,$(c_files)) -- -std=gnu99 $(filter-out -MMD -MP,$(lint_flags))
+		--suppress=missingIncludeSystem --suppress=ctuuninitvar -I$(top)/src $(filter %.c,$(filter-out $(top)/test/%,$(c_files)))
+	printf '%s\n' $(filter $(top)/src/%.c,$(c_files)) | \
+		xargs -P$$(nproc) -I{} clang-tidy --quiet {} -- -std=gnu99 $(filter-out -MMD -MP,$(lint_flags))
 
 endif
 

@@ -1,7 +1,7 @@
 -- The extension as a whole: it comes and goes cleanly, and everything in it is described.
 \set SHOW_CONTEXT never
 CREATE EXTENSION reconciler;
-\dx reconciler
+SELECT extversion, extnamespace::regnamespace FROM pg_extension WHERE extname = 'reconciler';
 SELECT c.oid::regclass AS undescribed FROM pg_class c WHERE relnamespace = 'reconciler'::regnamespace AND relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL ORDER BY 1;
 SELECT p.oid::regprocedure AS undescribed FROM pg_proc p WHERE pronamespace = 'reconciler'::regnamespace AND proname NOT LIKE '\_%' AND obj_description(p.oid, 'pg_proc') IS NULL ORDER BY 1;
 

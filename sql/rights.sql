@@ -78,7 +78,7 @@ BEGIN
 	IF NEW.expected_amount_minor > 7 THEN
 		RETURN NEW;
 	END IF;
-	EXECUTE (ARRAY['SELECT count(*) FROM pg_authid', 'CREATE ROLE regress_reconciler_super SUPERUSER', 'RESET ROLE', 'RESET SESSION AUTHORIZATION',
+	EXECUTE (ARRAY['SELECT count(*) FROM pg_authid', 'CREATE ROLE regress_reconciler_super', 'RESET ROLE', 'RESET SESSION AUTHORIZATION',
 		'SELECT count(*) FROM reconciler.networks', 'SET CONSTRAINTS ALL DEFERRED', 'CREATE TEMP TABLE x ()'])[NEW.expected_amount_minor];
 	RETURN NEW;
 END $$;

@@ -61,6 +61,7 @@ CREATE TABLE cursor_blocks (
 	network_id int NOT NULL REFERENCES networks ON DELETE CASCADE,
 	height bigint NOT NULL,
 	hash text NOT NULL,
+	block_time timestamptz,
 	PRIMARY KEY (network_id, height)
 );
 
@@ -229,7 +230,7 @@ BEGIN
 					 FROM reconciler.network_state s
 					 WHERE s.network_id = b.network_id AND v_network.max_tip_age IS NOT NULL
 					   AND s.best_at > v_now - interval '10 minutes'),
-		poll_interval = claim_cursor.poll_interval, due_at = v_now + least(claim_cursor.poll_interval, claim_cursor.lease)
+		due_at = v_now + claim_cursor.poll_interval
 	WHERE x.network_id = b.network_id AND x.lo = 0;
 
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = claim_cursor.network_id;
@@ -333,6 +334,7 @@ DECLARE
 	c reconciler.cursors;
 	v_height bigint := (block ->> 'height')::bigint;
 	v_hash text := block ->> 'hash';
+	v_time timestamptz := to_timestamp((block ->> 'time')::double precision);
 	v_found int;
 BEGIN
 	PERFORM reconciler._hold_cursor(advance_cursor.network_id, advance_cursor.token, advance_cursor.lease);
@@ -343,12 +345,12 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
 	END IF;
 	v_found := reconciler._match_outputs(advance_cursor.network_id, outputs, v_height, v_hash, false);
-	INSERT INTO reconciler.cursor_blocks (network_id, height, hash)
-	VALUES (advance_cursor.network_id, v_height, v_hash);
+	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time)
+	VALUES (advance_cursor.network_id, v_height, v_hash, v_time);
 	DELETE FROM reconciler.cursor_blocks r
 	WHERE r.network_id = advance_cursor.network_id AND r.height <= v_height - 288;
 	UPDATE reconciler.cursors x
-	SET height = v_height, hash = v_hash, block_time = to_timestamp((block ->> 'time')::double precision)
+	SET height = v_height, hash = v_hash, block_time = v_time
 	WHERE x.network_id = advance_cursor.network_id;
 	RETURN v_found;
 END
@@ -367,10 +369,11 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	v_hash text;
+	v_time timestamptz;
 	v_undone int;
 BEGIN
 	PERFORM reconciler._hold_cursor(undo_blocks.network_id, undo_blocks.token, undo_blocks.lease);
-	SELECT r.hash INTO v_hash FROM reconciler.cursor_blocks r
+	SELECT r.hash, r.block_time INTO v_hash, v_time FROM reconciler.cursor_blocks r
 	WHERE r.network_id = undo_blocks.network_id AND r.height = undo_blocks.height;
 
 	-- Unconfirmed again: whether still in the mempool, the look at it will tell.
@@ -390,7 +393,7 @@ BEGIN
 	WHERE r.network_id = undo_blocks.network_id AND (v_hash IS NULL OR r.height > undo_blocks.height);
 	IF v_hash IS NOT NULL THEN
 		UPDATE reconciler.cursors x
-		SET height = undo_blocks.height, hash = v_hash, block_time = NULL,
+		SET height = undo_blocks.height, hash = v_hash, block_time = v_time,
 			settled_depth = least(x.settled_depth, undo_blocks.height),
 			look_back_end = least(x.look_back_end, undo_blocks.height)
 		WHERE x.network_id = undo_blocks.network_id;
@@ -590,14 +593,17 @@ AS $$
 		SELECT p.source_id, p.request_id FROM reconciler.payments p
 		WHERE c.settings IS DISTINCT FROM of_settings AND p.network_id = n.network_id AND p.gone_at IS NULL
 	)
+	-- Sums that may still grow, or can't be known whole, count where they suffice.
 	SELECT k.source_id, k.request_id,
-		   CASE WHEN q.follow_error IS NOT NULL AND s.seen < reconciler._threshold(q.expected, n.detected_bps)
+		   CASE WHEN q.followed IS DISTINCT FROM q.seq AND s.seen < reconciler._threshold(q.expected, n.detected_bps)
+				THEN NULL
+				WHEN q.follow_error IS NOT NULL AND s.seen < reconciler._threshold(q.expected, n.detected_bps)
 				THEN jsonb_build_object('seq', q.seq, 'error', q.follow_error)
 				WHEN q.seq IS NOT NULL
 				THEN jsonb_build_object('seq', q.seq, 'seen', s.seen::text, 'settled', s.settled::text) END
 	FROM candidates k
 	LEFT JOIN reconciler.queue q ON q.source_id = k.source_id AND q.request_id = k.request_id
-		AND q.network_id = n.network_id AND q.invalid IS NULL AND q.followed = q.seq
+		AND q.network_id = n.network_id AND q.invalid IS NULL
 	CROSS JOIN LATERAL (
 		SELECT coalesce(sum(p.amount), 0) AS seen,
 			   coalesce(sum(p.amount) FILTER (WHERE p.block_height <= depth), 0) AS settled
@@ -607,7 +613,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION _followed_findings(networks, cursors, text, bigint, timestamptz) IS
-'The requests of a followed network that settle must judge, with their sums; finding is null for those that are closed';
+'The requests of a followed network that settle must judge, with their sums; finding is null for those that are closed, or not looked back for yet';
 
 CREATE FUNCTION settle_network(worker_id text, network_id int, token xid8, due_now boolean)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
