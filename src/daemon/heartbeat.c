@@ -27,7 +27,6 @@
 
 /* The file's only line: when it was written and since when the database is lost, in rc_now_ms of this machine */
 #define LINE_FORMAT			"%020" PRId64 " %020" PRId64 "\n"
-#define LINE_SCAN			"%" SCNd64 " %" SCNd64
 #define LINE_SIZE			64
 
 char *
@@ -139,9 +138,14 @@ judge(int fd)
 	int64_t		written_at_ms;
 	int64_t		lost_since_ms;
 	int64_t		now = rc_now_ms();
+	char	   *second;
+	char	   *end;
 
-	if (pread(fd, line, sizeof(line) - 1, 0) <= 0 ||
-		sscanf(line, LINE_SCAN, &written_at_ms, &lost_since_ms) != 2)
+	if (pread(fd, line, sizeof(line) - 1, 0) <= 0)
+		return rc_strdup("the heartbeat file says nothing");
+	written_at_ms = strtoll(line, &second, 10);
+	lost_since_ms = strtoll(second, &end, 10);
+	if (second == line || end == second)
 		return rc_strdup("the heartbeat file says nothing");
 	if (now - written_at_ms > STALE_MS)
 		return rc_asprintf("reconcilerd has stood still for %" PRId64 " s", (now - written_at_ms) / 1000);

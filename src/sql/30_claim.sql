@@ -260,7 +260,7 @@ BEGIN
 	-- hence the nulls.
 	RETURN QUERY
 	SELECT b.lo, pg_current_xact_id(), q.seq, q.address, q.token_contract,
-		   CASE WHEN NOT k.due THEN q.seen END, CASE WHEN NOT k.due THEN q.settled END,
+		   CASE WHEN NOT k.due THEN coalesce(q.seen, 0) END, CASE WHEN NOT k.due THEN coalesce(q.settled, 0) END,
 		   coalesce(q.expires_at <= v_now, false), q.error, b.failures > 0
 	FROM reconciler.queue q
 	CROSS JOIN LATERAL (

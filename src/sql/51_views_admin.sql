@@ -79,9 +79,9 @@ BEGIN
 			('address', q.address),
 			('token contract', q.token_contract),
 			('expected', coalesce(q.expected::text, 'any amount')),
-			('seen', coalesce(q.seen::text, 'not looked at yet')
+			('seen', coalesce(q.seen, 0)
 				|| format(' (detected from %s)', reconciler._threshold(q.expected, n.detected_bps))),
-			('settled', coalesce(q.settled::text, 'not looked at yet')
+			('settled', coalesce(q.settled, 0)
 				|| format(' (confirmed from %s at depth %s)', reconciler._threshold(q.expected, n.confirmed_bps),
 						  coalesce(n.block_tag, n.confirmations::text))),
 			('expires at', coalesce(q.expires_at::text, 'never')),
