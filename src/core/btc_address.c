@@ -238,7 +238,7 @@ bech32_script(const char *text, const rc_btc_network *network, rc_btc_script *sc
 	const char *data = text + hrp_len + 1;
 	size_t		ndata = strlen(data);
 	uint32_t	checksum = bech32_hrp_checksum(text, hrp_len);
-	uint8_t		values[BECH32_MAX];
+	uint8_t		values[BECH32_MAX] = {0};
 	uint8_t		program[BECH32_MAX];
 	size_t		len;
 
@@ -267,7 +267,7 @@ bech32_script(const char *text, const rc_btc_network *network, rc_btc_script *sc
 const char *
 rc_btc_address_script(const char *address, const rc_btc_network *network, rc_btc_script *script)
 {
-	char		text[BECH32_MAX + 1];
+	char		text[BECH32_MAX + 1] = {0};
 	const char *problem;
 	const char *separator;
 

@@ -230,7 +230,8 @@ BEGIN
 					 FROM reconciler.network_state s
 					 WHERE s.network_id = b.network_id AND v_network.max_tip_age IS NOT NULL
 					   AND s.best_at > v_now - interval '10 minutes'),
-		due_at = v_now + claim_cursor.poll_interval
+		poll_interval = claim_cursor.poll_interval,
+		due_at = v_now + least(claim_cursor.poll_interval, claim_cursor.lease)
 	WHERE x.network_id = b.network_id AND x.lo = 0;
 
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = claim_cursor.network_id;
