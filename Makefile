@@ -16,8 +16,12 @@
 top := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
 version := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(top)/reconciler.control)
 
-PG_CONFIG ?= $(or $(shell $(top)/test/pg-config 2>/dev/null),pg_config)
-export PG_CONFIG COPT
+PG_CONFIG ?= $(shell $(top)/test/pg-config 2>/dev/null)
+export COPT
+# With nothing found, what setup is going to install is looked for afterwards.
+ifneq ($(PG_CONFIG),)
+export PG_CONFIG
+endif
 
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
