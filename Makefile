@@ -115,7 +115,7 @@ quiet_make = $(MAKE) --no-print-directory -s -f $(firstword $(MAKEFILE_LIST))
 unit_programs := $(patsubst $(top)/test/unit/%.c,$(build)/unit/%,$(sort $(wildcard $(top)/test/unit/test_*.c)))
 unit_shared := $(filter-out $(top)/test/unit/test_%,$(sort $(wildcard $(top)/test/unit/*.c)))
 
-$(build)/unit/%: $(top)/test/unit/%.c $(unit_shared) $(core_objects)
+$(filter-out $(build)/unit/test_daemon_%,$(unit_programs)): $(build)/unit/%: $(top)/test/unit/%.c $(unit_shared) $(core_objects)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) -Wno-unused-parameter -I$(top)/test/unit $< $(unit_shared) $(core_objects) \
 		$(LDFLAGS) -lcmocka $(SHLIB_LINK) -o $@
@@ -123,7 +123,7 @@ $(build)/unit/%: $(top)/test/unit/%.c $(unit_shared) $(core_objects)
 # test_daemon_*: with reconcilerd's parts too
 daemon_parts := $(filter-out src/daemon/main.o,$(daemon_objects))
 
-$(build)/unit/test_daemon_%: $(top)/test/unit/test_daemon_%.c $(unit_shared) $(daemon_parts) $(core_objects)
+$(filter $(build)/unit/test_daemon_%,$(unit_programs)): $(build)/unit/%: $(top)/test/unit/%.c $(unit_shared) $(daemon_parts) $(core_objects)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) -I$(shell $(PG_CONFIG) --includedir) $(CFLAGS) -Wno-unused-parameter \
 		-I$(top)/test/unit $< $(unit_shared) $(daemon_parts) $(core_objects) \
@@ -131,7 +131,7 @@ $(build)/unit/test_daemon_%: $(top)/test/unit/test_daemon_%.c $(unit_shared) $(d
 
 run-check-unit:
 	@$(quiet_make) -j$$(nproc) $(unit_programs)
-	@set -e; for program in $(unit_programs); do echo "# unit: $${program##*/}"; $(UNIT_WRAPPER) $$program; done
+	@set -e; ANVIL="$$($(top)/test/anvil)"; export ANVIL; for program in $(unit_programs); do echo "# unit: $${program##*/}"; $(UNIT_WRAPPER) $$program; done
 
 # A copy of the server with this extension in it
 .PHONY: private-tree

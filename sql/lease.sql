@@ -52,6 +52,14 @@ SELECT DISTINCT lo, token FROM reconciler.claim('w1', :net, -1, 2, '30 s', '10 s
 SELECT reconciler.release('w1', :net, :lo, :'token', true);
 SELECT reconciler.due_in(:net);
 
+-- Looks that are further apart than a lease is long: a worker that dies is followed
+-- when its lease ends, one that has looked at the next turn
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT DISTINCT lo, token FROM reconciler.claim('w1', :net, -1, 2, '5 s', '1 hour') \gset
+SELECT due_at = lease_until AS due_when_the_lease_ends FROM reconciler.batches WHERE lease_token = :'token';
+SELECT reconciler.release('w1', :net, :lo, :'token') IS NOT NULL AS released;
+SELECT due_at - claimed_at AS next_turn FROM reconciler.batches WHERE network_id = :net AND lo = :lo;
+
 -- The other network is home to what nobody can observe
 SELECT seen, expiring, error FROM reconciler.claim('w1', 0, -1, 10, '30 s', '10 s');
 SELECT chain, network, lease_owner FROM reconciler.leases WHERE request_id = 'elsewhere';

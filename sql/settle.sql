@@ -269,6 +269,26 @@ SELECT * FROM cycle('{"3": ["101", "101"]}', more => '{"tip": {"height": "x"}}')
 SELECT * FROM cycle('{"3": ["101", "101"]}', more => '{"requests": 1}');
 \set VERBOSITY default
 
+-- An observation of another chain than the network is by now (its worker hasn't
+-- heard of the change yet) is a failure
+SELECT * FROM cycle('{"3": ["101", "101"]}', more => '{"chain_id": 5}');
+SELECT status, error FROM invoices JOIN reconciler.batches ON true WHERE id = 3;
+SELECT * FROM cycle('{"3": ["0", "0"]}', more => '{"chain_id": 1}');
+
+-- One payment confirms one request, where the key of a partitioned table allows two of an id
+CREATE TABLE parts (
+	id int, day int, chain text DEFAULT 'ethereum', network text DEFAULT 'mainnet', status text DEFAULT 'pending',
+	expected_amount_minor numeric DEFAULT 101,
+	address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa', PRIMARY KEY (id, day)
+) PARTITION BY LIST (day);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
+TRUNCATE invoices;
+SELECT reconciler.attach('parts') > 0 AS attached;
+INSERT INTO parts (id, day) VALUES (1, 1), (1, 2), (2, 1);
+SELECT * FROM cycle('{"1": ["101", "101"], "2": ["101", "101"]}');
+SELECT id, day, status FROM parts ORDER BY 1, 2;
+
 DROP EXTENSION reconciler CASCADE;
 DROP FUNCTION cycle, doubt, stubborn;
-DROP TABLE invoices;
+DROP TABLE invoices, parts;

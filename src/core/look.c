@@ -170,6 +170,7 @@ deliver(rc_look *look, char *failure)
 	if (observation == NULL)
 		observation = new_observation(look->nrequests);
 	observation->failure = failure;
+	observation->chain_id = look->network->chain_id;
 	look->observation = NULL;
 	free_look(look);
 	done(arg, observation);

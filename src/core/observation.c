@@ -85,6 +85,8 @@ rc_observation_to_json(const rc_observation *observation, const rc_batch *batch,
 		json_object_object_add(object, "failure", json_object_new_string(observation->failure));
 	else
 	{
+		if (observation->chain_id != 0)
+			json_object_object_add(object, "chain_id", json_object_new_int64((int64_t) observation->chain_id));
 		add_block(object, "tip", &observation->tip);
 		add_block(object, "depth", &observation->depth);
 		for (int i = 0; i < batch->nrequests; i++)

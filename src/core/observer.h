@@ -12,6 +12,7 @@ typedef struct rc_observation
 	rc_block	depth;			/* the block that settled was read at */
 	rc_result  *results;		/* nresults of them, in the order of the requests */
 	int			nresults;
+	uint64_t	chain_id;		/* which the endpoint was asked for, EIP-155; 0: the kind has none */
 } rc_observation;
 
 extern void rc_observation_free(rc_observation *observation);

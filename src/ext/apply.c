@@ -132,6 +132,7 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 {
 	Oid			types[3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[3] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3)};
+	ArrayType  *ids = PG_GETARG_ARRAYTYPE_P(1);
 	source_table table;
 	owner_section section;
 	char	   *query;
@@ -146,6 +147,12 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 			elog(ERROR, "could not make constraints immediate");
 		if (SPI_execute_with_args(query, 3, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
 			elog(ERROR, "unexpected result of \"%s\"", query);
+		/* The key of a partitioned table may allow it; one payment must not confirm two requests. */
+		if (SPI_processed > (uint64) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)))
+			ereport(ERROR,
+					(errcode(ERRCODE_CARDINALITY_VIOLATION),
+					 errmsg("the id stands in more than one row of table %s", table.from),
+					 errhint("Give every request an id of its own.")));
 		return_text_rows((ReturnSetInfo *) fcinfo->resultinfo);
 		owner_leave(&section);
 	}
@@ -226,7 +233,8 @@ read_open_requests(ReturnSetInfo *rsinfo, Portal portal, const source_table *tab
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			source_row_read(&row, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, table->names);
-			if (row.id != NULL)
+			/* By a collation that ignores case, 'PENDING' = 'pending'; the trigger takes it as no open status. */
+			if (row.id != NULL && source_status_is_open(row.status))
 				put_open_request(rsinfo, ++arrival, &row);
 		}
 		MemoryContextSwitchTo(previous);

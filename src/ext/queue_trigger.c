@@ -204,6 +204,7 @@ check_call(FunctionCallInfo fcinfo)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event) ||
+		TRIGGER_FIRED_FOR_ROW(data->tg_event) == (bool) TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) ||
 		data->tg_trigger->tgnargs != SOURCE_COLUMNS + 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),

@@ -115,6 +115,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		FROM c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> 'status'
 		WHERE a.attgenerated <> ''
 	UNION ALL
+	-- Never computed for triggers (PostgreSQL 18): an amount would read as null, which is any amount.
+	SELECT format('column "%s" (%s) is a virtual generated column, which triggers can''t read: make it STORED', a.attname, r.name)
+		FROM c CROSS JOIN reconciler._column_rules() AS r
+			JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> r.name
+		WHERE a.attgenerated = 'v'
+	UNION ALL
 	SELECT format('type %s of column "%s" (status) has no value ''%s'': ALTER TYPE %1$s ADD VALUE ''%3$s''',
 				  format_type(a.atttypid, NULL), a.attname, s.name)
 		FROM c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $2 ->> 'status'
@@ -376,8 +382,17 @@ BEGIN
 	IF relation IS NOT NULL THEN
 		RETURN reconciler._resync(reconciler._source_id(relation));
 	END IF;
-	FOR s IN SELECT r.source_id FROM reconciler.sources AS r ORDER BY r.source_id LOOP
-		changes := changes + reconciler._resync(s.source_id);
+	FOR s IN SELECT r.source_id, r.relation FROM reconciler.sources AS r ORDER BY r.source_id LOOP
+		-- One table that can't be read (a right was revoked, a column is gone) must not stop the others.
+		BEGIN
+			changes := changes + reconciler._resync(s.source_id);
+		EXCEPTION WHEN OTHERS THEN
+			IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
+				RAISE;
+			END IF;
+			RAISE WARNING 'table % could not be resynced: %', s.relation, SQLERRM USING ERRCODE = SQLSTATE;
+			UPDATE reconciler.sources AS r SET resynced_at = '-infinity' WHERE r.source_id = s.source_id;
+		END;
 	END LOOP;
 	DELETE FROM reconciler.queue AS q
 		WHERE NOT EXISTS (SELECT FROM reconciler.sources AS r WHERE r.source_id = q.source_id);

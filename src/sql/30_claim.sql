@@ -64,6 +64,21 @@ $$;
 
 COMMENT ON FUNCTION _lease_lost(int, bigint, xid8) IS 'Raises RC001';
 
+-- No transaction id, though it would be free: a claim writes nothing but
+-- unlogged tables, so its commit is flushed late, and after a crash (or by a
+-- promoted standby) the same id is given out again. A daemon that outlived the
+-- crash would then hold the new lease, with an observation of the old queue.
+CREATE FUNCTION _new_token()
+RETURNS xid8
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1024 + floor(random() * 1024)::bigint)::text::xid8
+$$;
+
+COMMENT ON FUNCTION _new_token() IS
+'A fencing token: microseconds since 1970 and some random bits, so that none comes twice, not even after a crash';
+
 CREATE FUNCTION _build_batches(network_id int, batch_size int)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -135,6 +150,7 @@ DECLARE
 	v_more_valid int;
 	v_more_overdue boolean;
 	v_room int;
+	v_token xid8 := reconciler._new_token();
 BEGIN
 	IF claim.worker_id IS NULL OR claim.network_id IS NULL THEN
 		RAISE EXCEPTION 'worker_id and network_id must not be null'
@@ -235,7 +251,7 @@ BEGIN
 		SET hi = b.hi,
 			lease_owner = CASE WHEN v_valid > 0 THEN claim.worker_id END,
 			lease_until = CASE WHEN v_valid > 0 THEN v_now + claim.lease END,
-			lease_token = CASE WHEN v_valid > 0 THEN pg_current_xact_id() END,
+			lease_token = CASE WHEN v_valid > 0 THEN v_token END,
 			claimed_at = v_now,
 			tip_floor = (SELECT s.best_height - greatest(v_network.confirmations, 3)
 						 FROM reconciler.network_state s
@@ -259,7 +275,7 @@ BEGIN
 	-- found out, or a threshold has changed since) must be reported once more:
 	-- hence the nulls.
 	RETURN QUERY
-	SELECT b.lo, pg_current_xact_id(), q.seq, q.address, q.token_contract,
+	SELECT b.lo, v_token, q.seq, q.address, q.token_contract,
 		   CASE WHEN NOT k.due THEN coalesce(q.seen, 0) END, CASE WHEN NOT k.due THEN coalesce(q.settled, 0) END,
 		   coalesce(q.expires_at <= v_now, false), q.error, b.failures > 0
 	FROM reconciler.queue q

@@ -163,6 +163,12 @@ BEGIN
 	LEFT JOIN reconciler._lock_open(_move.source_id, ARRAY(SELECT x.request_id FROM unnest(findings) x)) l
 		ON l.request_id = f.request_id;
 
+	-- Which of them was paid? And the two lists would no longer go together.
+	IF cardinality(v_statuses) <> cardinality(findings) THEN
+		RAISE EXCEPTION 'an id stands in more than one row of table %', v_source
+			USING ERRCODE = 'cardinality_violation', HINT = 'Give every request an id of its own.';
+	END IF;
+
 	-- Then the queue as it is now, with them locked.
 	SELECT array_agg(d.finding) FILTER (WHERE m.moves), array_agg(d.status) FILTER (WHERE m.moves),
 		   array_agg(d.reason) FILTER (WHERE m.moves), array_agg((d.finding).request_id) FILTER (WHERE m.moves),
@@ -398,6 +404,11 @@ AS $$
 BEGIN
 	IF look.tip_height IS NULL THEN
 		RETURN 'the observation names no tip';
+	END IF;
+
+	-- Workers hear of a change of the network a little later, and claim meanwhile.
+	IF observation ? 'chain_id' AND (observation ->> 'chain_id')::numeric IS DISTINCT FROM network.chain_id THEN
+		RETURN format('chain %s was looked at, but the network is chain %s', observation ->> 'chain_id', network.chain_id);
 	END IF;
 	IF network.max_tip_age IS NOT NULL THEN
 		IF tip_time IS NULL THEN

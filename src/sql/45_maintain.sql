@@ -23,7 +23,15 @@ BEGIN
 		ORDER BY s.resynced_at LIMIT 1 FOR UPDATE SKIP LOCKED;
 		IF FOUND THEN
 			UPDATE reconciler.sources s SET resynced_at = clock_timestamp() WHERE s.source_id = v_source.source_id;
-			v_changes := reconciler.resync(v_source.relation);
+			-- What fails is tried again in an hour, and doesn't keep the others waiting.
+			BEGIN
+				v_changes := reconciler.resync(v_source.relation);
+			EXCEPTION WHEN OTHERS THEN
+				IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
+					RAISE;
+				END IF;
+				RAISE WARNING 'table % could not be resynced: %', v_source.relation, SQLERRM USING ERRCODE = SQLSTATE;
+			END;
 		END IF;
 	END IF;
 	IF v_changes > 0 THEN
