@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "memory.h"
 #include "sha256.h"
 
@@ -64,25 +65,10 @@ rc_mempool_free(rc_mempool *mempool)
 	free(mempool);
 }
 
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 decode_txid(const char *hex, uint8_t txid[RC_SHA256_SIZE])
 {
-	for (int i = 0; i < RC_SHA256_SIZE; i++)
-	{
-		int			high = hex_digit(hex[2 * i]);
-		int			low = high >= 0 ? hex_digit(hex[2 * i + 1]) : -1;
-
-		if (low < 0)
-			return false;
-		txid[i] = (uint8_t) (high << 4 | low);
-	}
-	return hex[2 * RC_SHA256_SIZE] == '\0';
+	return rc_hex_decode(hex, strlen(hex), txid, RC_SHA256_SIZE);
 }
 
 /* A transaction's id is a hash already */

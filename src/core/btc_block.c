@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "memory.h"
 #include "sha256.h"
 
@@ -55,18 +56,6 @@ read_count(reader *in)
 	return read_integer(in, first == 0xfd ? 2 : first == 0xfe ? 4 : 8);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Hex to bytes, malloc'd; NULL if it is not hex */
 static uint8_t *
 decode_hex(const char *hex, size_t len)
@@ -76,19 +65,10 @@ decode_hex(const char *hex, size_t len)
 	if (len % 2 != 0)
 		return NULL;
 	bytes = rc_malloc(len / 2 + 1);
-	for (size_t i = 0; i < len / 2; i++)
-	{
-		int			high = hex_digit(hex[2 * i]);
-		int			low = hex_digit(hex[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-		{
-			free(bytes);
-			return NULL;
-		}
-		bytes[i] = (uint8_t) (high << 4 | low);
-	}
-	return bytes;
+	if (rc_hex_decode(hex, len, bytes, len / 2))
+		return bytes;
+	free(bytes);
+	return NULL;
 }
 
 /* A hash as Bitcoin writes it: the bytes from last to first */

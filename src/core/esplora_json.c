@@ -3,36 +3,24 @@
 
 #include <json-c/json.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "json.h"
 #include "memory.h"
 
 /* All that can ever exist: 21 million BTC */
 #define MAX_SATOSHI INT64_C(2100000000000000)
 
-#define MAX_DEPTH 16
-
 /* The JSON document in body; NULL if it isn't exactly one */
 static struct json_object *
 parse_json(const char *body, size_t len)
 {
-	struct json_tokener *tokener;
-	struct json_object *document = NULL;
+	char	   *error = NULL;
+	struct json_object *document = rc_json_parse(body, len, &error);
 
-	if (len > INT_MAX - 1)
-		return NULL;
-	tokener = json_tokener_new_ex(MAX_DEPTH);
-	if (tokener == NULL)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	document = json_tokener_parse_ex(tokener, body, (int) len);
-	if (json_tokener_get_error(tokener) != json_tokener_success)
-	{
-		json_object_put(document);
-		document = NULL;
-	}
-	json_tokener_free(tokener);
+	free(error);
 	return document;
 }
 

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hex.h"
+
 #define RC_EVM_ADDRESS_BYTES 20
 
 /* "0x", 40 digits, NUL */
@@ -21,11 +23,5 @@ extern char *rc_evm_address_parse(const char *text, uint8_t out[RC_EVM_ADDRESS_B
 extern void rc_evm_address_format(const uint8_t address[RC_EVM_ADDRESS_BYTES], char out[RC_EVM_ADDRESS_SIZE]);
 
 extern bool rc_evm_address_is_zero(const uint8_t address[RC_EVM_ADDRESS_BYTES]);
-
-/* Hex digits, two for each byte; false if there is anything else, or not exactly 2 * len of them */
-extern bool rc_hex_decode(const char *digits, size_t ndigits, uint8_t *out, size_t len);
-
-/* Writes 2 * len lower-case digits and a NUL */
-extern void rc_hex_encode(const uint8_t *data, size_t len, char *out);
 
 #endif

@@ -3,12 +3,8 @@
 
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Answers of nodes are flat; deeper is garbage */
-#define MAX_DEPTH 32
 
 /* Longer error messages are cut */
 #define MAX_MESSAGE 300
@@ -37,65 +33,6 @@ rc_rpc_build(rc_buffer *out, const rc_rpc_call *calls, int ncalls, int64_t first
 	}
 	if (array)
 		rc_buffer_append(out, "]", 1);
-}
-
-/* The JSON document in body; NULL with *error set if it isn't exactly one */
-static struct json_object *
-parse_document(const char *body, size_t len, char **error)
-{
-	struct json_tokener *tokener;
-	struct json_object *document;
-	enum json_tokener_error status;
-
-	if (len > INT_MAX - 1)
-	{
-		*error = rc_strdup("the answer is too large");
-		return NULL;
-	}
-	if (strlen(body) != len)
-	{
-		*error = rc_strdup("the answer is not JSON (it holds a zero byte)");
-		return NULL;
-	}
-	tokener = json_tokener_new_ex(MAX_DEPTH);
-	if (tokener == NULL)
-	{
-		*error = rc_strdup("no memory for the JSON parser");
-		return NULL;
-	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	/* With the final NUL, or a bare word or number would be taken as cut off */
-	document = json_tokener_parse_ex(tokener, body, (int) len + 1);
-	status = json_tokener_get_error(tokener);
-	if (status == json_tokener_continue || status == json_tokener_error_parse_eof)
-		*error = rc_strdup("the answer is truncated JSON");
-	else if (status != json_tokener_success)
-		*error = rc_asprintf("the answer is not JSON (%s)", json_tokener_error_desc(status));
-	json_tokener_free(tokener);
-	if (status != json_tokener_success && document != NULL)
-	{
-		json_object_put(document);
-		document = NULL;
-	}
-	if (status == json_tokener_success && document == NULL)
-		*error = rc_strdup("the answer is null");
-	return document;
-}
-
-/* A string member of an object */
-const char *
-rc_json_string(struct json_object *object, const char *name)
-{
-	struct json_object *member;
-
-	if (object == NULL || !json_object_is_type(object, json_type_object) ||
-		!json_object_object_get_ex(object, name, &member) ||
-		!json_object_is_type(member, json_type_string))
-		return NULL;
-	/* A NUL inside would hide the rest */
-	if (strlen(json_object_get_string(member)) != (size_t) json_object_get_string_len(member))
-		return NULL;
-	return json_object_get_string(member);
 }
 
 /* The code and text of a JSON-RPC error */
@@ -227,7 +164,7 @@ rc_rpc_parse(const char *body, size_t len, int ncalls, int64_t first_id, bool ar
 
 	*code = 0;
 	*error = NULL;
-	document = parse_document(body, len, error);
+	document = rc_json_parse(body, len, error);
 	if (document == NULL)
 		return RC_RPC_MALFORMED;
 	if (is_refusal(document, array))

@@ -5,9 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "json.h"
 #include "memory.h"
-
-struct json_object;
 
 typedef struct rc_rpc_call
 {
@@ -42,8 +41,5 @@ extern rc_rpc_outcome rc_rpc_parse(const char *body, size_t len, int ncalls, int
 
 /* Frees what replies hold and zeroes them */
 extern void rc_rpc_clear(rc_rpc_reply *replies, int nreplies);
-
-/* A string member of a JSON object; NULL if it has none */
-extern const char *rc_json_string(struct json_object *object, const char *name);
 
 #endif

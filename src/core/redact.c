@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
+
 /* U+2026 in UTF-8; in place of secrets shorter than that: "*" */
 #define ELLIPSIS "\xe2\x80\xa6"
 
@@ -122,15 +124,6 @@ replace_all(char *text, const char *secret, size_t len)
 	*out = '\0';
 }
 
-/* The value of a hex digit, -1 if it is none */
-static int
-hex_value(char c)
-{
-	if (!isxdigit((unsigned char) c))
-		return -1;
-	return isdigit((unsigned char) c) ? c - '0' : tolower((unsigned char) c) - 'a' + 10;
-}
-
 /* Replaces the secret as it stands in the URL and as it is when percent-decoded */
 static void
 replace_secret(char *text, const char *secret, size_t len)
@@ -144,8 +137,8 @@ replace_secret(char *text, const char *secret, size_t len)
 	decoded = rc_malloc(len + 1);
 	for (size_t i = 0; i < len; i++)
 	{
-		int			high = i + 2 < len && secret[i] == '%' ? hex_value(secret[i + 1]) : -1;
-		int			low = high >= 0 ? hex_value(secret[i + 2]) : -1;
+		int			high = i + 2 < len && secret[i] == '%' ? rc_hex_digit(secret[i + 1]) : -1;
+		int			low = high >= 0 ? rc_hex_digit(secret[i + 2]) : -1;
 
 		if (low >= 0)
 		{

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "hex.h"
+
 const rc_uint256 rc_uint256_zero = {{0}};
 
 /* From 64 bits */
@@ -95,19 +97,6 @@ rc_uint256_to_decimal(const rc_uint256 *value, char out[RC_UINT256_DECIMAL_SIZE]
 	out[n] = '\0';
 }
 
-/* The value of a hex digit, -1 if it is none */
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* "0x" and 1 to 64 hex digits */
 bool
 rc_uint256_from_hex(rc_uint256 *out, const char *text)
@@ -123,7 +112,7 @@ rc_uint256_from_hex(rc_uint256 *out, const char *text)
 		return false;
 	for (size_t i = 0; i < len; i++)
 	{
-		int			digit = hex_digit(text[i]);
+		int			digit = rc_hex_digit(text[i]);
 		size_t		nibble = 64 - len + i;
 
 		if (digit < 0)

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <json-c/json.h>
 
+#include "core/json.h"
 #include "core/memory.h"
 #include "networks.h"
 
@@ -140,22 +141,14 @@ add_member(rc_own_networks *networks, const char *kind, const char *name, struct
 static struct json_object *
 parse_object(const char *json)
 {
-	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *object = NULL;
+	char	   *error = NULL;
+	struct json_object *object = rc_json_parse(json, strlen(json), &error);
 
-	if (tokener != NULL)
+	free(error);
+	if (object != NULL && !json_object_is_type(object, json_type_object))
 	{
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-
-		/* With the terminating zero, so that the tokener knows that the text has ended */
-		object = json_tokener_parse_ex(tokener, json, (int) strlen(json) + 1);
-		if (json_tokener_get_error(tokener) != json_tokener_success ||
-			!json_object_is_type(object, json_type_object))
-		{
-			json_object_put(object);
-			object = NULL;
-		}
-		json_tokener_free(tokener);
+		json_object_put(object);
+		return NULL;
 	}
 	return object;
 }

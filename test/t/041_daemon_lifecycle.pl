@@ -161,6 +161,8 @@ stops($daemon, 'after all that');
 
 my @ids = map { paid_request() } 1 .. 5;
 my $late = add_request($node, address => $chain->new_address, amount => 1000);
+# It does what is due, and the daemon before it has only just been there
+ok(wait_until(sub { $sql->value('SELECT count(*) FROM reconciler.batches WHERE due_at > clock_timestamp()') == 0 }), 'all is due');
 $daemon = Reconciler::Daemon->start($node, args => [ '--once', '--poll-interval-seconds=600' ]);
 is($daemon->exit_code, 0, '--once ends by itself');
 is(status_of($node, $_), 'confirmed', "and has confirmed request $_") for @ids;

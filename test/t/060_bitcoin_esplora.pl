@@ -125,7 +125,8 @@ is($node->safe_psql('postgres', "SELECT invalid FROM reconciler.queue WHERE requ
 $esplora->control(fail => '500');
 request('blind', $bitcoin->address('wpkh', 9), 1000, expires => '1 second');
 ok(wait_until(sub { $node->safe_psql('postgres', "SELECT error LIKE '%HTTP 500%' FROM reconciler.network_state") eq 't' }), 'the failure is known');
-$node->safe_psql('postgres', 'SELECT pg_sleep(1.2)');
+my $blind_looks = "SELECT s.error_at > r.expires_at FROM reconciler.network_state s, payment_requests r WHERE r.id::text = '$id{blind}'";
+ok(wait_until(sub { $node->safe_psql('postgres', $blind_looks) eq 't' }), 'also after the request has expired');
 is(status_of($node, $id{blind}), 'pending', 'nobody expires unseen');
 $bitcoin->pay([ $bitcoin->address('wpkh', 9), 1000 ]);
 for my $how ('html', 'truncated', 'empty', '429')

@@ -5,7 +5,6 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes ();
 
 use Reconciler::Bitcoin;
 use Reconciler::Test;
@@ -84,10 +83,10 @@ my $early = $bitcoin->address('wpkh', 10);
 my $earlier = $bitcoin->address('wpkh', 11);
 $bitcoin->pay([ $earlier, 10_000 ]);
 $bitcoin->mine(20);
-$bitcoin->pay([ $early, 10_000 ]);
 wait_read();
-ok(wait_until(sub { log_lines($node, qr/transactions=[1-9]/) > 0 }), 'the mempool is read');
-Time::HiRes::sleep(0.6);
+my $reads = scalar log_lines($node, qr/transactions=[1-9]/);
+$bitcoin->pay([ $early, 10_000 ]);
+ok(wait_until(sub { scalar log_lines($node, qr/transactions=[1-9]/) > $reads }), 'the mempool is read');
 request('early', $early, 10_000);
 request('earlier', $earlier, 10_000);
 wait_for_status($node, $id{early}, 'detected', name => 'a payment that was in the mempool before its request');
@@ -170,7 +169,8 @@ is(sql("SELECT count(*) FROM payment_requests WHERE status = 'pending' AND expec
 request('blind', $bitcoin->address('wpkh', 9), 1000, expires => '1 second');
 $bitcoin->stop;
 ok(wait_until(sub { sql("SELECT error IS NOT NULL FROM reconciler.network_state") eq 't' }), 'a dead node is noticed');
-Time::HiRes::sleep(1.2);
+my $blind_looks = "SELECT s.error_at > r.expires_at FROM reconciler.network_state s, payment_requests r WHERE r.id::text = '$id{blind}'";
+ok(wait_until(sub { sql($blind_looks) eq 't' }), 'also after the request has expired');
 is(status_of($node, $id{blind}), 'pending', 'nobody expires unseen');
 ok($bitcoin->launch, 'the node is back');
 $bitcoin->pay([ $bitcoin->address('wpkh', 9), 1000 ]);

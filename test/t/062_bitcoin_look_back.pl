@@ -5,7 +5,6 @@ use warnings;
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes ();
 
 use Reconciler::Bitcoin;
 use Reconciler::Daemon;
