@@ -74,6 +74,10 @@ $daemon =~ s/DATABASE_URL='[^']*' reconcilerd/\$RECONCILERD --once/ or BAIL_OUT(
 	is(system('sh', '-c', $daemon), 0, 'the daemon runs with the role that the README makes');
 }
 
+# No such endpoints here: what counts is that the calls are taken
 run("ALTER SYSTEM SET reconciler.workers = 0;\nSELECT pg_reload_conf()");
+run($_) for blocks('Bitcoin', 'sql');
+run($_) for blocks('Operate', 'sql');
+
 $node->stop;
 done_testing();
