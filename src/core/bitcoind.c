@@ -149,6 +149,9 @@ rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
 	char	   *failure = rc_asprintf("%s: %s", follow->endpoint->shown, error);
 
 	free(error);
+	rc_text_clean(failure);
+	free(follow->endpoint->error);
+	follow->endpoint->error = rc_strdup(failure);
 	rc_endpoint_failed(follow->endpoint, retry_after_ms);
 	follow->endpoint = choose_endpoint(follow);
 	if (follow->endpoint != NULL)
@@ -486,7 +489,8 @@ begin(rc_follow *follow)
 	else if (follow->network->nendpoints == 0)
 		problem = rc_strdup("the network has no endpoint");
 	else if ((follow->endpoint = choose_endpoint(follow)) == NULL)
-		problem = rc_strdup("every endpoint has failed, and none is to be asked again yet");
+		problem = rc_strdup(follow->network->endpoints[0].error != NULL ? follow->network->endpoints[0].error :
+							"every endpoint has failed, and none is to be asked again yet");
 	if (problem != NULL)
 		settle_failure(follow, problem);
 	else

@@ -40,6 +40,20 @@ after_blocks(rc_follow *follow)
 			return;
 		}
 	}
+
+	/* Pruned since the look back began, or by another node than the one that it began with */
+	if (follow->back_next >= 0 && follow->back_next <= follow->back_end && follow->back_next < follow->prune_height)
+	{
+		char	   *problem = rc_asprintf("the node has pruned the blocks before %" PRId64
+										  ": older payments to this request can't be found", follow->prune_height);
+		rc_store_status status;
+
+		follow->back_next = follow->prune_height;
+		status = rc_look_back_note(&follow->lease, follow->back_next, follow->back_end, problem, NULL, NULL, NULL);
+		free(problem);
+		if (!rc_follow_went_well(follow, status))
+			return;
+	}
 	if (follow->back_next >= 0 && follow->back_next <= follow->back_end && follow->result->blocks < MAX_BLOCKS)
 	{
 		begin_run(follow, true, follow->back_next, follow->back_end);
@@ -113,10 +127,35 @@ take_info(rc_follow *follow, rc_rpc_reply *replies)
 	return NULL;
 }
 
+/*
+ * A node whose tip lies below ours has not seen a reorganisation, it has not
+ * seen our blocks: none of them is undone on its word. On regtest, where blocks
+ * can be taken back at will, it may be either.
+ */
+static bool
+lags_behind_us(const rc_follow *follow)
+{
+	size_t		n = json_object_array_length(follow->recent);
+	int64_t		height;
+
+	if (follow->height <= follow->tip_height || n == 0 || strcmp(follow->chain->name, "regtest") == 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		if (strcmp(rc_follow_recent_block(follow, i, &height), follow->tip_hash) == 0)
+			return true;
+	}
+	return follow->tip_height < height;
+}
+
 void
 rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies)
 {
 	char	   *problem = take_info(follow, replies);
+
+	if (problem == NULL && lags_behind_us(follow))
+		problem = rc_asprintf("the node is behind: its tip is block %" PRId64 ", block %" PRId64 " was read already",
+							  follow->tip_height, follow->height);
 
 	if (problem != NULL)
 		rc_follow_fail(follow, -1, problem);

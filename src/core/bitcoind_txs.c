@@ -45,6 +45,26 @@ want_transactions_of_late(rc_follow *follow)
 	return true;
 }
 
+/*
+ * What is in the mempool, and yet counts as gone: another worker, or another
+ * endpoint, did not find it there. Remembering it is no reason not to read it.
+ */
+static bool
+want_transactions_back(rc_follow *follow)
+{
+	rc_rows		txids = {0};
+
+	if (!rc_follow_went_well(follow, rc_cursor_unconfirmed(&follow->lease, &txids)))
+		return false;
+	for (int i = 0; i < txids.nrows; i++)
+	{
+		if (rc_cell(&txids, i, 1)[0] == 't' && rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
+			want_transaction(follow, rc_cell(&txids, i, 0));
+	}
+	rc_rows_free(&txids);
+	return true;
+}
+
 void
 rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 {
@@ -71,7 +91,10 @@ rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 			add_text(&follow->wanted, json_object_get_string(txid));
 	}
 	rc_mempool_end(mempool);
-	if (want_transactions_of_late(follow))
+
+	/* What was read before is wanted anew by each step: left for the next one, it would never end */
+	follow->wanted_all = follow->wanted.n <= MAX_TRANSACTIONS;
+	if (want_transactions_of_late(follow) && want_transactions_back(follow))
 		read_mempool(follow);
 }
 
@@ -79,7 +102,7 @@ rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 static void
 read_mempool(rc_follow *follow)
 {
-	if (follow->wanted_at < follow->wanted.n && follow->wanted_at < MAX_TRANSACTIONS)
+	if (follow->wanted_at < follow->wanted.n && (follow->wanted_all || follow->wanted_at < MAX_TRANSACTIONS))
 		rc_follow_go_to(follow, STAGE_TRANSACTIONS);
 	else
 		rc_follow_go_to(follow, STAGE_CHECK);
@@ -161,7 +184,7 @@ note_gone(rc_follow *follow)
 	rc_buffer_append(&json, "[", 1);
 	for (int i = 0; i < txids.nrows; i++)
 	{
-		if (rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
+		if (rc_cell(&txids, i, 1)[0] == 't' || rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
 			continue;
 		rc_buffer_printf(&json, "%s\"%s\"", any ? "," : "", rc_cell(&txids, i, 0));
 		any = true;

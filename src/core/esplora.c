@@ -620,11 +620,19 @@ end_early(esplora_look *look, long retry_after_ms, const char *error)
 	look->in_round = false;
 	look->retry_after_ms = retry_after_ms;
 
-	/*
-	 * Where the endpoint wants to be left alone for long, the tip is not checked
-	 * again: only a chain that has become shorter in the meantime would be missed.
-	 */
-	if (look->any_settled && retry_after_ms <= MAX_PAUSE_MS)
+	/* Where the endpoint wants to be left alone for long, the tip can't be checked: what counted as settled is not known */
+	if (look->any_settled && retry_after_ms > MAX_PAUSE_MS)
+	{
+		for (int i = 0; i < attempt->nrequests; i++)
+		{
+			rc_result  *result = &attempt->observation->results[i];
+
+			if (result->error == NULL && !rc_uint256_is_zero(&result->settled))
+				result->error = rc_strdup(error);
+		}
+		succeed(look);
+	}
+	else if (look->any_settled)
 		add_task(look, STEP_CHECK, -1);
 	else
 		succeed(look);

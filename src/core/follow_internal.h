@@ -115,6 +115,7 @@ struct rc_follow
 	bool		back_done;		/* all was read: after the mempool, the look back ends */
 	text_list	wanted;			/* transactions to read */
 	size_t		wanted_at;
+	bool		wanted_all;		/* in this step, however many */
 	rc_followed *result;
 };
 

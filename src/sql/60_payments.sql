@@ -35,7 +35,7 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_request ON payments (source_id, request_id);
 CREATE INDEX payments_height ON payments (network_id, block_height);
-CREATE INDEX payments_unconfirmed ON payments (network_id) WHERE block_height IS NULL AND gone_at IS NULL;
+CREATE INDEX payments_unconfirmed ON payments (network_id, gone_at) WHERE block_height IS NULL;
 
 COMMENT ON TABLE payments IS
 'What was found of payments to requests on networks that are followed block by block (kind bitcoind): a row for each transaction output. block_height is null while it is in no block; gone_at is set when it was replaced, conflicted or reorganised away. Confirmations follow from block_height and the tip';
@@ -197,6 +197,7 @@ DECLARE
 	v_now timestamptz := clock_timestamp();
 	b reconciler.batches;
 	c reconciler.cursors;
+	v_token xid8 := reconciler._new_token();
 BEGIN
 	IF claim_cursor.worker_id IS NULL OR claim_cursor.network_id IS NULL THEN
 		RAISE EXCEPTION 'worker_id and network_id must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -225,7 +226,7 @@ BEGIN
 	v_now := clock_timestamp();
 	UPDATE reconciler.batches x
 	SET lease_owner = claim_cursor.worker_id, lease_until = v_now + claim_cursor.lease,
-		lease_token = pg_current_xact_id(), last_owner = claim_cursor.worker_id, claimed_at = v_now,
+		lease_token = v_token, last_owner = claim_cursor.worker_id, claimed_at = v_now,
 		tip_floor = (SELECT s.best_height - greatest(v_network.confirmations, 3)
 					 FROM reconciler.network_state s
 					 WHERE s.network_id = b.network_id AND v_network.max_tip_age IS NOT NULL
@@ -249,7 +250,7 @@ BEGIN
 	END IF;
 
 	RETURN QUERY
-	SELECT pg_current_xact_id(), c.height, c.hash,
+	SELECT v_token, c.height, c.hash,
 		   (SELECT coalesce(jsonb_agg(jsonb_build_array(r.height, r.hash) ORDER BY r.height DESC), '[]')
 			FROM reconciler.cursor_blocks r WHERE r.network_id = claim_cursor.network_id),
 		   EXISTS (SELECT FROM reconciler.queue q
@@ -312,8 +313,8 @@ BEGIN
 	-- Payments to requests that are closed by now: a block has them (again).
 	IF _match_outputs.hash IS NOT NULL AND NOT of_look_back THEN
 		UPDATE reconciler.payments p
-		SET block_height = _match_outputs.height, block_hash = _match_outputs.hash
-		WHERE p.network_id = _match_outputs.network_id AND p.block_height IS NULL AND p.gone_at IS NULL
+		SET block_height = _match_outputs.height, block_hash = _match_outputs.hash, gone_at = NULL
+		WHERE p.network_id = _match_outputs.network_id AND p.block_height IS NULL
 		  AND p.txid IN (SELECT e ->> 0 FROM jsonb_array_elements(outputs) e);
 	END IF;
 	RETURN v_written;
@@ -440,16 +441,19 @@ COMMENT ON FUNCTION note_mempool(text, int, xid8, interval, jsonb, jsonb) IS
 'Takes outputs of transactions that are in the mempool, and the ids of those that are no longer there nor in a block; returns the number of payments found';
 
 CREATE FUNCTION unconfirmed_payments(network_id int)
-RETURNS SETOF text
+RETURNS TABLE (txid text, gone boolean)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-	SELECT DISTINCT p.txid FROM reconciler.payments p
-	WHERE p.network_id = $1 AND p.block_height IS NULL AND p.gone_at IS NULL
+	SELECT DISTINCT p.txid, p.gone_at IS NOT NULL FROM reconciler.payments p
+	WHERE p.network_id = $1 AND p.block_height IS NULL
+	  AND (p.gone_at IS NULL OR EXISTS (SELECT FROM reconciler.queue q
+										WHERE q.source_id = p.source_id AND q.request_id = p.request_id))
 $$;
 
-COMMENT ON FUNCTION unconfirmed_payments(int) IS 'The ids of the transactions with payments that are in no block';
+COMMENT ON FUNCTION unconfirmed_payments(int) IS
+'The ids of the transactions with payments that are in no block. gone: of an open request, and in the mempool neither when it was looked for last';
 
 CREATE FUNCTION begin_look_back(worker_id text, network_id int, token xid8, lease interval)
 RETURNS TABLE (requests int, since double precision)
@@ -466,21 +470,30 @@ DECLARE
 	r record;
 BEGIN
 	PERFORM reconciler._hold_cursor(begin_look_back.network_id, begin_look_back.token, begin_look_back.lease);
+	UPDATE reconciler.queue q SET followed = -q.seq, follow_error = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.queue x
+		  WHERE x.network_id = begin_look_back.network_id AND x.followed IS DISTINCT FROM x.seq
+			AND reconciler._bitcoin_script(x.address) IS NOT NULL AND x.invalid IS NULL
+		  ORDER BY x.seq LIMIT 10000 FOR UPDATE SKIP LOCKED) m
+	WHERE q.ctid = m.row_id;
+
+	-- All that bear the mark, an earlier step's too: they end together.
 	FOR r IN
-		WITH marked AS (
-			UPDATE reconciler.queue q SET followed = -q.seq, follow_error = NULL
-			FROM (SELECT x.ctid AS row_id FROM reconciler.queue x
-				  WHERE x.network_id = begin_look_back.network_id AND x.followed IS DISTINCT FROM x.seq
-					AND reconciler._bitcoin_script(x.address) IS NOT NULL AND x.invalid IS NULL
-				  ORDER BY x.seq LIMIT 10000 FOR UPDATE SKIP LOCKED) m
-			WHERE q.ctid = m.row_id
-			RETURNING q.source_id, q.request_id
-		)
-		SELECT m.source_id, array_agg(m.request_id) AS ids FROM marked m GROUP BY m.source_id
+		SELECT q.source_id, array_agg(q.request_id) AS ids FROM reconciler.queue q
+		WHERE q.network_id = begin_look_back.network_id AND q.followed IS DISTINCT FROM q.seq AND q.followed = -q.seq
+		  AND reconciler._bitcoin_script(q.address) IS NOT NULL
+		GROUP BY q.source_id
 	LOOP
-		v_requests := v_requests + cardinality(r.ids);
-		SELECT min(a.created_at::timestamptz) INTO v_oldest FROM reconciler._created_at(r.source_id, r.ids) a;
-		v_since := least(v_since, v_oldest);
+		BEGIN
+			SELECT min(a.created_at::timestamptz) INTO v_oldest FROM reconciler._created_at(r.source_id, r.ids) a;
+			v_requests := v_requests + cardinality(r.ids);
+			v_since := least(v_since, v_oldest);
+		EXCEPTION WHEN OTHERS THEN
+			-- The table is at fault: its requests wait, and nobody else's.
+			RAISE WARNING 'requests of source % can not be looked back for: %', r.source_id, SQLERRM;
+			UPDATE reconciler.queue q SET followed = NULL, follow_error = left(SQLERRM, 1000)
+			WHERE q.source_id = r.source_id AND q.request_id = ANY (r.ids);
+		END;
 	END LOOP;
 	RETURN QUERY SELECT v_requests, extract(epoch FROM greatest(v_since, '1970-01-01'::timestamptz))::double precision;
 END
@@ -716,6 +729,14 @@ BEGIN
 
 	-- Whoever holds the lease has lost it.
 	DELETE FROM reconciler.batches b WHERE b.network_id = n.network_id;
+
+	-- Without the blocks that were read, a fork among them can't be found any
+	-- more: what was not deep enough to be settled has to be found anew.
+	UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL
+	FROM reconciler.cursors c
+	WHERE c.network_id = n.network_id AND p.network_id = n.network_id
+	  AND p.block_height > c.height - n.confirmations + 1
+	  AND EXISTS (SELECT FROM reconciler.queue q WHERE q.source_id = p.source_id AND q.request_id = p.request_id);
 	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id;
 	DELETE FROM reconciler.cursors c WHERE c.network_id = n.network_id;
 END

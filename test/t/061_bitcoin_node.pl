@@ -114,6 +114,14 @@ is(sql("SELECT count(*) FROM reconciler.payments WHERE txid = '$txid' AND gone_a
 wait_for_status($node, $id{replaced}, 'expired');
 is(sql("SELECT reason FROM reconciler.transitions WHERE request_id = '$id{replaced}' AND to_status = 'expired'"), 'vanished', 'and says why');
 
+# Taken for gone by somebody who asked a node that doesn't have it: found again
+my $revived = request('revived', $bitcoin->address('wpkh', 77), 40_000);
+$txid = $bitcoin->pay([ $revived, 40_000 ]);
+wait_for_status($node, $id{revived}, 'detected');
+sql("UPDATE reconciler.payments SET gone_at = now() WHERE txid = '$txid'");
+ok(wait_until(sub { sql("SELECT count(*) FROM reconciler.payments WHERE txid = '$txid' AND gone_at IS NULL") == 1 }),
+	'a payment that is in the mempool does not stay gone');
+
 # Reorganised: one is dropped by a conflict in the other branch, one moves to another block
 my $dropped = request('dropped', $bitcoin->address('wpkh', 7), 40_000);
 my $moved = request('moved', $bitcoin->address('wpkh', 8), 40_000);
