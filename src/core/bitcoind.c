@@ -130,6 +130,18 @@ settle_failure(rc_follow *follow, const char *failure)
 	rc_follow_end(follow);
 }
 
+/* Why no endpoint may be asked: what they rest for is still what is wrong */
+static const char *
+last_error(const rc_network *network)
+{
+	for (int i = 0; network->endpoints != NULL && i < network->nendpoints; i++)
+	{
+		if (network->endpoints[i].error != NULL)
+			return network->endpoints[i].error;
+	}
+	return "every endpoint has failed, and none is to be asked again yet";
+}
+
 /* The next endpoint that may be asked; NULL: none */
 static rc_endpoint *
 choose_endpoint(rc_follow *follow)
@@ -489,8 +501,7 @@ begin(rc_follow *follow)
 	else if (follow->network->nendpoints == 0)
 		problem = rc_strdup("the network has no endpoint");
 	else if ((follow->endpoint = choose_endpoint(follow)) == NULL)
-		problem = rc_strdup(follow->network->endpoints[0].error != NULL ? follow->network->endpoints[0].error :
-							"every endpoint has failed, and none is to be asked again yet");
+		problem = rc_strdup(last_error(follow->network));
 	if (problem != NULL)
 		settle_failure(follow, problem);
 	else

@@ -62,7 +62,7 @@ masked_copy(const char *body)
 
 /* The JSON document in body; NULL with *error set if it isn't exactly one */
 struct json_object *
-rc_json_parse(const char *body, size_t len, char **error)
+rc_json_parse(const char *text, size_t len, char **error)
 {
 	struct json_object *document;
 	char	   *masked;
@@ -72,14 +72,14 @@ rc_json_parse(const char *body, size_t len, char **error)
 		*error = rc_strdup("the answer is too large");
 		return NULL;
 	}
-	if (strlen(body) != len)
+	if (strlen(text) != len)
 	{
 		*error = rc_strdup("the answer is not JSON (it holds a zero byte)");
 		return NULL;
 	}
-	masked = masked_copy(body);
+	masked = masked_copy(text);
 	if (masked == NULL)
-		return tokenize(body, len, JSON_TOKENER_STRICT, error);
+		return tokenize(text, len, JSON_TOKENER_STRICT, error);
 
 	/*
 	 * Strict json-c 0.18 takes every byte above 0x7f for a control character
@@ -91,7 +91,7 @@ rc_json_parse(const char *body, size_t len, char **error)
 	if (document == NULL)
 		return NULL;
 	json_object_put(document);
-	return tokenize(body, len, JSON_TOKENER_VALIDATE_UTF8, error);
+	return tokenize(text, len, JSON_TOKENER_VALIDATE_UTF8, error);
 }
 
 /* A string member of an object */
