@@ -130,16 +130,16 @@ settle_failure(rc_follow *follow, const char *failure)
 	rc_follow_end(follow);
 }
 
-/* Why no endpoint may be asked: what they rest for is still what is wrong */
-static const char *
+/* Why no endpoint may be asked, rc_malloc'd: what they rest for is still what is wrong */
+static char *
 last_error(const rc_network *network)
 {
 	for (int i = 0; network->endpoints != NULL && i < network->nendpoints; i++)
 	{
 		if (network->endpoints[i].error != NULL)
-			return network->endpoints[i].error;
+			return rc_asprintf("%s: %s", network->endpoints[i].shown, network->endpoints[i].error);
 	}
-	return "every endpoint has failed, and none is to be asked again yet";
+	return rc_strdup("every endpoint has failed, and none is to be asked again yet");
 }
 
 /* The next endpoint that may be asked; NULL: none */
@@ -158,13 +158,10 @@ choose_endpoint(rc_follow *follow)
 void
 rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
 {
-	char	   *failure = rc_asprintf("%s: %s", follow->endpoint->shown, error);
+	char	   *failure;
 
-	free(error);
-	rc_text_clean(failure);
-	free(follow->endpoint->error);
-	follow->endpoint->error = rc_strdup(failure);
-	rc_endpoint_failed(follow->endpoint, retry_after_ms);
+	rc_endpoint_failed(follow->endpoint, retry_after_ms, error);
+	failure = rc_asprintf("%s: %s", follow->endpoint->shown, follow->endpoint->error);
 	follow->endpoint = choose_endpoint(follow);
 	if (follow->endpoint != NULL)
 	{
@@ -501,7 +498,7 @@ begin(rc_follow *follow)
 	else if (follow->network->nendpoints == 0)
 		problem = rc_strdup("the network has no endpoint");
 	else if ((follow->endpoint = choose_endpoint(follow)) == NULL)
-		problem = rc_strdup(last_error(follow->network));
+		problem = last_error(follow->network);
 	if (problem != NULL)
 		settle_failure(follow, problem);
 	else

@@ -76,12 +76,24 @@ rc_endpoint_succeeded(rc_endpoint *endpoint)
 	endpoint->error = NULL;
 }
 
+/* An error text may be an endpoint's own words: no secret, no second line, nothing that isn't UTF-8 */
+static void
+make_presentable(char *error, const rc_endpoint *endpoint)
+{
+	rc_text_redact(error, endpoint->url);
+	rc_text_clean(error);
+}
+
 /* It failed: it rests. Looks that were under way together count as one failure */
 void
-rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms)
+rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error)
 {
 	int64_t		now = rc_now_ms();
 	int64_t		rest = FIRST_BACKOFF_MS;
+
+	make_presentable(error, endpoint);
+	free(endpoint->error);
+	endpoint->error = error;
 
 	if (endpoint->retry_at_ms <= now)
 	{
@@ -149,14 +161,6 @@ free_look(rc_look *look)
 		rc_timer_cancel(look->timer);
 	rc_buffer_free(&look->failures);
 	free(look);
-}
-
-/* An error text may be an endpoint's own words: no secret, no second line, nothing that isn't UTF-8 */
-static void
-make_presentable(char *error, const rc_endpoint *endpoint)
-{
-	rc_text_redact(error, endpoint->url);
-	rc_text_clean(error);
 }
 
 /* Hands the observation to whoever asked */
@@ -271,16 +275,13 @@ rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
 	rc_look    *look = attempt->look;
 	rc_endpoint *endpoint = attempt->endpoint;
 
-	make_presentable(error, endpoint);
-	rc_endpoint_failed(endpoint, retry_after_ms);
+	rc_endpoint_failed(endpoint, retry_after_ms, error);
 	rc_observation_free(look->observation);
 	look->observation = NULL;
 	rc_buffer_printf(&look->failures, "%s%s: %s", look->failures.len > 0 ? "; " : "", endpoint->shown, error);
 	if (look->next_endpoint < look->network->nendpoints)
 		rc_log(look->host, RC_LOG_INFO, "network %s/%s: endpoint %s failed, trying the next: %s",
 			   look->network->chain, look->network->network, endpoint->shown, error);
-	free(endpoint->error);
-	endpoint->error = error;
 	attempt_ended(attempt);
 }
 

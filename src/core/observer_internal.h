@@ -52,7 +52,8 @@ extern void rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *er
 /* For what talks to endpoints outside of a look (a chain's cursor) */
 extern bool rc_endpoint_usable(const rc_endpoint *endpoint);
 extern void rc_endpoint_succeeded(rc_endpoint *endpoint);
-extern void rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms);
+/* It rests; error (rc_malloc'd) is taken over as endpoint->error, with its secrets redacted and in one line of UTF-8 */
+extern void rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error);
 
 /*
  * NULL if the response is HTTP 200 with a body that may be JSON (or text, when
