@@ -43,7 +43,7 @@ EXTENSION = reconciler
 MODULE_big = reconciler
 DATA_built = reconciler--$(version).sql
 
-core_objects := $(patsubst $(top)/%.c,%.o,$(sort $(wildcard $(top)/src/core/*.c)))
+core_objects := $(patsubst $(top)/%.c,%.o,$(sort $(wildcard $(top)/src/core/*/*.c $(top)/src/core/*/*/*.c)))
 ext_objects := $(patsubst $(top)/%.c,%.o,$(sort $(wildcard $(top)/src/ext/*.c)))
 daemon_objects := $(patsubst $(top)/%.c,%.o,$(sort $(wildcard $(top)/src/daemon/*.c)))
 sql_parts := $(sort $(wildcard $(top)/src/sql/*.sql))
@@ -84,7 +84,7 @@ override with_llvm := no
 include $(PGXS)
 
 ifneq ($(top),.)
-$(shell mkdir -p src/core src/ext src/daemon)
+$(shell mkdir -p $(sort $(dir $(OBJS) $(daemon_objects))))
 endif
 
 # PG_FUNCTION_ARGS is not used by every function that has it.
@@ -180,12 +180,12 @@ run-test:
 # Style
 # ---------------------------------------------------------------------------
 
-c_files := $(sort $(wildcard $(top)/src/*/*.[ch] $(top)/test/unit/*.[ch]))
+c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
 shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup as-user private-tree pg-config anvil cache-dir run-regress clean-up-after)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:
-	@if grep -nE '#include.*(postgres|libpq|fmgr|executor/|utils/)' $(top)/src/core/*.[ch]; then \
+	@if grep -nE '#include.*(postgres|libpq|fmgr|executor/|utils/)' $(filter $(top)/src/core/%,$(c_files)); then \
 		echo 'src/core must not know PostgreSQL' >&2; exit 1; fi
 	@if grep -nE '[[:blank:]]+$$' $(c_files) $(sql_parts) $(shell_files); then echo 'blanks at the end of a line' >&2; exit 1; fi
 	@for file in $(shell_files); do sh -n $$file || exit 1; done
@@ -198,7 +198,7 @@ lint:
 endif
 
 format:
-	clang-format -i $(sort $(wildcard $(top)/src/*/*.[ch] $(top)/test/unit/*.[ch]))
+	clang-format -i $(shell find $(top)/src $(top)/test/unit -name "*.[ch]")
 
 # Containers
 -include $(top)/docker/docker.mk

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "checks.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 
 static const rc_statement extension_statement = {
 	"check_extension",

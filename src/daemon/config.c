@@ -8,7 +8,7 @@
 #include <libpq-fe.h>
 
 #include "config.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "heartbeat.h"
 
 typedef enum option_type

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "daemon_host.h"
 
 /* The longest wait: heartbeat and tick want to come by */

@@ -2,7 +2,7 @@
 #ifndef RC_DAEMON_HOST_H
 #define RC_DAEMON_HOST_H
 
-#include "core/host.h"
+#include "core/base/host.h"
 #include "heartbeat.h"
 #include "log.h"
 

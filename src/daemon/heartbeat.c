@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/host.h"
-#include "core/memory.h"
+#include "core/base/host.h"
+#include "core/base/memory.h"
 #include "heartbeat.h"
 
 /* A daemon whose loop stands still this long is stuck */

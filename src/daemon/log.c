@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "log.h"
 
 /* Room for YYYY-MM-DDTHH:MM:SS.mmmZ */

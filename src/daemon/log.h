@@ -2,7 +2,7 @@
 #ifndef RC_DAEMON_LOG_H
 #define RC_DAEMON_LOG_H
 
-#include "core/host.h"
+#include "core/base/host.h"
 
 typedef enum rc_log_format
 {

@@ -6,8 +6,8 @@
 
 #include "checks.h"
 #include "config.h"
-#include "core/engine.h"
-#include "core/memory.h"
+#include "core/engine/engine.h"
+#include "core/base/memory.h"
 #include "daemon_host.h"
 #include "pq_store.h"
 #include "registration.h"

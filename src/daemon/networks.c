@@ -5,8 +5,8 @@
 #include <curl/curl.h>
 #include <json-c/json.h>
 
-#include "core/json.h"
-#include "core/memory.h"
+#include "core/base/json.h"
+#include "core/base/memory.h"
 #include "networks.h"
 
 /* Chains of names that are given without one */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "pq_connection.h"
 
 #define CONNECT_TIMEOUT_MS	10000

@@ -2,7 +2,7 @@
 #ifndef RC_DAEMON_PQ_STORE_H
 #define RC_DAEMON_PQ_STORE_H
 
-#include "core/store.h"
+#include "core/protocol/store.h"
 #include "daemon_host.h"
 
 typedef struct rc_pq_store rc_pq_store;

@@ -6,11 +6,11 @@
 
 #include <json-c/json.h>
 
-#include "core/btc_address.h"
-#include "core/http.h"
-#include "core/jsonrpc.h"
-#include "core/memory.h"
-#include "core/protocol.h"
+#include "core/chain/bitcoin/address.h"
+#include "core/net/http.h"
+#include "core/net/jsonrpc.h"
+#include "core/base/memory.h"
+#include "core/protocol/protocol.h"
 #include "registration.h"
 
 #define QUESTION_TIMEOUT_MS	5000

@@ -2,7 +2,7 @@
 #ifndef RC_DAEMON_REGISTRATION_H
 #define RC_DAEMON_REGISTRATION_H
 
-#include "core/store.h"
+#include "core/protocol/store.h"
 #include "daemon_host.h"
 #include "networks.h"
 

@@ -2,7 +2,7 @@
 #include "postgres.h"
 
 #include "compat.h"
-#include "core/btc_address.h"
+#include "core/chain/bitcoin/address.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "owner.h"

@@ -9,7 +9,7 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
-#include "../core/engine.h"
+#include "core/protocol/counters.h"
 
 /* Longest worker id, with its number */
 #define RC_WORKER_ID_SIZE 80

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "catalog/pg_type.h"
-#include "core/btc_address.h"
-#include "core/evm_address.h"
-#include "core/http.h"
+#include "core/chain/bitcoin/address.h"
+#include "core/chain/evm/address.h"
+#include "core/net/http.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"

@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "../core/memory.h"
+#include "core/base/memory.h"
 #include "compat.h"
 #include "spi_store.h"
 #include "worker_host.h"

@@ -2,7 +2,7 @@
 #ifndef RC_SPI_STORE_H
 #define RC_SPI_STORE_H
 
-#include "../core/store.h"
+#include "core/protocol/store.h"
 
 extern void rc_spi_store_init(rc_store *store);
 

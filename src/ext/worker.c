@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/ps_status.h"
 
-#include "../core/engine.h"
+#include "core/engine/engine.h"
 #include "compat.h"
 #include "launcher.h"
 #include "slots.h"

@@ -4,7 +4,7 @@
 
 #include "postgres.h"
 
-#include "../core/host.h"
+#include "core/base/host.h"
 #include "slots.h"
 
 /* Takes over SIGTERM and SIGHUP; call once the worker is connected */

@@ -28,19 +28,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WHERE d.name = $1
 $$;
 
--- Chains that make blocks on demand: Anvil and Hardhat (31337), geth --dev (1337).
-CREATE FUNCTION _is_dev_chain(chain_id bigint) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(chain_id IN (31337, 1337), false)
-$$;
-
 -- A URL without what may be secret in it.
 CREATE FUNCTION _redact_url(url text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'reconciler_redact_url';
-
--- Why a request can't be observed on a network of this kind; null: it can.
-CREATE FUNCTION _request_problem(kind text, network text, address text, token_contract text) RETURNS text
-LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'reconciler_request_problem';
 
 CREATE FUNCTION _check_endpoints(endpoints text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

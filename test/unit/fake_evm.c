@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/evm_address.h"
-#include "core/keccak.h"
-#include "core/memory.h"
-#include "core/uint256.h"
+#include "core/chain/evm/address.h"
+#include "core/chain/evm/keccak.h"
+#include "core/base/memory.h"
+#include "core/base/uint256.h"
 
 /* The observer's creation code */
 #define CODE_BYTES 132

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "fake_evm.h"
 
 /* Sends all of it; what the other side doesn't want is dropped */

@@ -2,8 +2,8 @@
 #ifndef POLL_HOST_H
 #define POLL_HOST_H
 
-#include "core/host.h"
-#include "core/observer.h"
+#include "core/base/host.h"
+#include "core/chain/look.h"
 
 extern const rc_host *poll_host(void);
 

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/btc_address.h"
-#include "core/sha256.h"
+#include "core/chain/bitcoin/address.h"
+#include "core/chain/bitcoin/sha256.h"
 
 static void
 to_hex(const uint8_t *bytes, size_t len, char *hex)

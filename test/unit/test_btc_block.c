@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "core/bitcoind_mempool.h"
-#include "core/btc_block.h"
-#include "core/memory.h"
+#include "core/chain/bitcoin/mempool.h"
+#include "core/chain/bitcoin/block.h"
+#include "core/base/memory.h"
 
 /* Bitcoin's first block: its only output is to a public key, which has no address */
 static const char genesis[] =

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "core/memory.h"
+#include "core/base/memory.h"
 #include "daemon/checks.h"
 #include "daemon/config.h"
 #include "daemon/heartbeat.h"

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "core/engine.h"
-#include "core/memory.h"
-#include "core/protocol.h"
+#include "core/engine/engine.h"
+#include "core/base/memory.h"
+#include "core/protocol/protocol.h"
 
 #define MAX_CALLS 4096
 

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/evm_address.h"
-#include "core/keccak.h"
+#include "core/chain/evm/address.h"
+#include "core/chain/evm/keccak.h"
 
 /* The examples of EIP-55: all caps, all lower, mixed */
 static const char *const examples[] = {

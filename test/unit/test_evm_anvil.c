@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/exchange.h"
-#include "core/memory.h"
+#include "core/net/exchange.h"
+#include "core/base/memory.h"
 #include "poll_host.h"
 
 /* anvil's first account, that has 10,000 ETH and all of the token */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "core/jsonrpc.h"
+#include "core/net/jsonrpc.h"
 
 #define ONE "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":\"0x1\"}"
 #define TWO "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":\"0x2\"}"

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/http.h"
+#include "core/net/http.h"
 
 /* What is shown of a URL */
 static void

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/uint256.h"
+#include "core/base/uint256.h"
 
 /* 2^256 - 1 and 2^256 */
 #define MAX_DECIMAL "115792089237316195423570985008687907853269984665640564039457584007913129639935"

@@ -1,0 +1,545 @@
+/*
+ * node.c: follows a Bitcoin chain through a node's JSON-RPC
+ *
+ * A step goes through these stages, each a call to the node and what it leads to:
+ *
+ *   INFO     the node's state, its first block, its tip       -> is it to be believed?
+ *   POSITION the hash at the cursor's height                  -> the same: read on
+ *   FORK     the hashes at the heights read before            -> undo down to the last common block
+ *   HASHES, BLOCK  the next blocks, one at a time             -> advance the cursor
+ *   AGE_…    headers, back to the age of new requests         -> which blocks to read again for them
+ *   BACK_…   those blocks, one at a time                      -> look_back
+ *   MEMPOOL, TRANSACTIONS  what is new in the mempool
+ *   CHECK    is the tip still the one?                        -> note_mempool, settle
+ *
+ * Blocks and transactions are taken raw: that is the least work for the node,
+ * hashes can be computed, and amounts are whole numbers.
+ */
+#include "core/chain/bitcoin/node.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/net/endpoint.h"
+
+rc_follower *
+rc_follower_create(void)
+{
+	rc_follower *follower = rc_calloc(1, sizeof(*follower));
+
+	follower->mempool = rc_mempool_create();
+	return follower;
+}
+
+void
+rc_follower_free(rc_follower *follower)
+{
+	if (follower == NULL)
+		return;
+	rc_mempool_free(follower->mempool);
+	free(follower);
+}
+
+static void
+free_followed(rc_followed *followed)
+{
+	free(followed->failure);
+	rc_rows_free(&followed->outcomes);
+	free(followed);
+}
+
+static void
+free_follow(rc_follow *follow)
+{
+	if (follow->call != NULL)
+		rc_bitcoind_cancel(follow->call);
+	if (follow->timer != NULL)
+		rc_timer_cancel(follow->timer);
+	json_object_put(follow->recent);
+	free(follow->wanted.items);
+	free(follow->token);
+	free_followed(follow->result);
+	free(follow);
+}
+
+/* Delivers the result: from a timer, so that it is never from inside rc_follow_start */
+static void
+deliver(void *arg)
+{
+	rc_follow  *follow = arg;
+	rc_followed *result = follow->result;
+
+	follow->timer = NULL;
+	follow->done(follow->arg, result);
+	free_follow(follow);
+}
+
+void
+rc_follow_end(rc_follow *follow)
+{
+	follow->ended = true;
+	if (follow->timer == NULL)
+		follow->timer = rc_http_after(follow->http, 0, deliver, follow);
+}
+
+/* What a statement's status means for the step; true: go on */
+bool
+rc_follow_went_well(rc_follow *follow, rc_store_status status)
+{
+	if (status == RC_STORE_OK)
+		return true;
+	if (status == RC_STORE_LEASE_LOST)
+		follow->result->lease_lost = true;
+	else
+		follow->result->failure = rc_strdup("a statement failed: see the log");
+
+	/* An error leaves the lease to its end; the cursor stands where it stood */
+	rc_follow_end(follow);
+	return false;
+}
+
+static void
+lease_batch(const rc_follow *follow, rc_batch *batch)
+{
+	memset(batch, 0, sizeof(*batch));
+	batch->network_id = follow->network->network_id;
+	batch->token = follow->token;
+}
+
+/* No endpoint is left: the database is told why */
+static void
+settle_failure(rc_follow *follow, const char *failure)
+{
+	struct json_object *observation = json_object_new_object();
+	rc_batch	batch;
+	rc_store_status status;
+
+	json_object_object_add(observation, "failure", json_object_new_string(failure));
+	json_object_object_add(observation, "release", json_object_new_boolean(true));
+	lease_batch(follow, &batch);
+	status = rc_protocol_settle(follow->lease.store, follow->lease.worker_id, &batch,
+								json_object_to_json_string_ext(observation, JSON_C_TO_STRING_PLAIN),
+								&follow->result->outcomes);
+	json_object_put(observation);
+	if (!rc_follow_went_well(follow, status))
+		return;
+	follow->result->failure = rc_strdup(failure);
+	rc_follow_end(follow);
+}
+
+/* Why no endpoint may be asked, rc_malloc'd: what they rest for is still what is wrong */
+static char *
+last_error(const rc_network *network)
+{
+	for (int i = 0; network->endpoints != NULL && i < network->nendpoints; i++)
+	{
+		if (network->endpoints[i].error != NULL)
+			return rc_asprintf("%s: %s", network->endpoints[i].shown, network->endpoints[i].error);
+	}
+	return rc_strdup("every endpoint has failed, and none is to be asked again yet");
+}
+
+/* The next endpoint that may be asked; NULL: none */
+static rc_endpoint *
+choose_endpoint(rc_follow *follow)
+{
+	for (int i = 0; i < follow->network->nendpoints; i++)
+	{
+		if (rc_endpoint_usable(&follow->network->endpoints[i]))
+			return &follow->network->endpoints[i];
+	}
+	return NULL;
+}
+
+/* The endpoint is at fault: another one is asked from the beginning, if there is one. Takes over error */
+void
+rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
+{
+	char	   *failure;
+
+	rc_endpoint_failed(follow->endpoint, retry_after_ms, error);
+	failure = rc_asprintf("%s: %s", follow->endpoint->shown, follow->endpoint->error);
+	follow->endpoint = choose_endpoint(follow);
+	if (follow->endpoint != NULL)
+	{
+		rc_log(follow->host, RC_LOG_WARNING, "endpoint failed, asking the next one chain=%s network=%s: %s",
+			   follow->network->chain, follow->network->network, failure);
+		rc_follow_go_to(follow, STAGE_INFO);
+	}
+	else
+		settle_failure(follow, failure);
+	free(failure);
+}
+
+/* What is left to do waits for the next step, which may begin at once */
+void
+rc_follow_leave_rest(rc_follow *follow)
+{
+	rc_batch	batch;
+
+	lease_batch(follow, &batch);
+	follow->result->more = true;
+	if (rc_follow_went_well(follow, rc_protocol_release(follow->lease.store, follow->lease.worker_id, &batch, true)))
+		rc_follow_end(follow);
+}
+
+/* The chain has moved since this step began */
+void
+rc_follow_begin_again(rc_follow *follow)
+{
+	if (follow->restarts++ < MAX_RESTARTS)
+		rc_follow_go_to(follow, STAGE_INFO);
+	else
+		rc_follow_leave_rest(follow);
+}
+
+struct json_object *
+rc_follow_member(struct json_object *object, const char *name, enum json_type type)
+{
+	struct json_object *member;
+
+	if (!json_object_is_type(object, json_type_object) ||
+		!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, type))
+		return NULL;
+	return member;
+}
+
+bool
+rc_follow_is_hash(const char *text)
+{
+	return text != NULL && strlen(text) == RC_BTC_HASH_SIZE - 1 &&
+		strspn(text, "0123456789abcdef") == RC_BTC_HASH_SIZE - 1;
+}
+
+/* The block hash that a call answered; NULL if it is none */
+const char *
+rc_follow_hash_of(const rc_rpc_reply *reply)
+{
+	const char *text = json_object_is_type(reply->result, json_type_string) ?
+		json_object_get_string(reply->result) : NULL;
+
+	return reply->error == NULL && rc_follow_is_hash(text) ? text : NULL;
+}
+
+/* The outputs as JSON: [[txid, index, script, satoshi], …] */
+char *
+rc_follow_outputs_to_json(const rc_btc_outputs *outputs)
+{
+	rc_buffer	json = {0};
+
+	rc_buffer_append(&json, "[", 1);
+	for (size_t i = 0; i < outputs->n; i++)
+	{
+		const rc_btc_output *output = &outputs->items[i];
+		char		script[RC_BTC_SCRIPT_HEX_SIZE];
+
+		rc_btc_script_to_hex(&output->script, script);
+		rc_buffer_printf(&json, "%s[\"%s\",%" PRIu32 ",\"%s\",%" PRIu64 "]", i > 0 ? "," : "",
+						 output->txid, output->index, script, output->satoshi);
+	}
+	rc_buffer_append(&json, "]", 2);
+	return json.data;
+}
+
+/* The node has answered the call of the stage */
+static void
+on_answer(void *arg, rc_rpc_reply *replies, int nreplies, char **failure, long retry_after_ms)
+{
+	rc_follow  *follow = arg;
+	const char *hash;
+	char	   *error = *failure;
+
+	follow->call = NULL;
+	if (error != NULL)
+	{
+		*failure = NULL;
+		rc_follow_fail(follow, retry_after_ms, error);
+		return;
+	}
+	switch (follow->stage)
+	{
+		case STAGE_INFO:
+			rc_follow_on_info(follow, replies);
+			break;
+		case STAGE_POSITION:
+			rc_follow_on_position(follow, replies);
+			break;
+		case STAGE_FORK:
+			rc_follow_on_fork(follow, replies, nreplies);
+			break;
+		case STAGE_HASHES:
+			rc_follow_on_hashes(follow, replies, nreplies);
+			break;
+		case STAGE_BLOCK:
+			rc_follow_on_block(follow, replies);
+			break;
+		case STAGE_AGE_HASH:
+			hash = rc_follow_hash_of(replies);
+			if (hash == NULL)
+				rc_follow_begin_again(follow);
+			else
+			{
+				snprintf(follow->run.hashes[0], RC_BTC_HASH_SIZE, "%s", hash);
+				rc_follow_go_to(follow, STAGE_AGE_HEADER);
+			}
+			break;
+		case STAGE_AGE_HEADER:
+			rc_follow_on_age_header(follow, replies);
+			break;
+		case STAGE_MEMPOOL:
+			rc_follow_on_mempool(follow, replies);
+			break;
+		case STAGE_TRANSACTIONS:
+			rc_follow_on_transactions(follow, replies, nreplies);
+			break;
+		case STAGE_CHECK:
+			rc_follow_on_check(follow, replies);
+			break;
+	}
+}
+
+/* Blocks' hashes by height, in one call */
+static int
+ask_hashes(rc_follow *follow, rc_rpc_call *calls, char (*params)[32])
+{
+	block_run  *run = &follow->run;
+	int			n = 0;
+	int64_t		height;
+
+	if (follow->stage == STAGE_FORK)
+	{
+		for (; n < (int) json_object_array_length(follow->recent); n++)
+		{
+			(void) rc_follow_recent_block(follow, (size_t) n, &height);
+			snprintf(params[n], sizeof(params[n]), "[%" PRId64 "]", height);
+		}
+	}
+	else
+	{
+		for (; n < HASHES_AT_A_TIME && run->next + n <= run->end; n++)
+			snprintf(params[n], sizeof(params[n]), "[%" PRId64 "]", run->next + n);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		calls[i].method = "getblockhash";
+		calls[i].params = params[i];
+	}
+	return n;
+}
+
+/* Sends the calls; the answer goes to the stage */
+static void
+ask(rc_follow *follow, const rc_rpc_call *calls, int ncalls, size_t max_response)
+{
+	long		timeout_ms = follow->network->request_timeout_ms;
+
+	if (max_response > 0)
+		timeout_ms *= BLOCK_TIMEOUT_FACTOR;
+	follow->call = rc_bitcoind_start(follow->http, follow->endpoint, timeout_ms, calls, ncalls,
+									 max_response, on_answer, follow);
+}
+
+/* Asks for one thing with one parameter, text or number */
+static void
+ask_one(rc_follow *follow, const char *method, const char *params, size_t max_response)
+{
+	rc_rpc_call call = {method, params};
+
+	ask(follow, &call, 1, max_response);
+}
+
+static void
+ask_info(rc_follow *follow)
+{
+	static const rc_rpc_call calls[3] = {
+		{"getblockchaininfo", "[]"}, {"getmempoolinfo", "[]"}, {"getblockhash", "[0]"}
+	};
+
+	ask(follow, calls, 3, 0);
+}
+
+static void
+ask_many_hashes(rc_follow *follow)
+{
+	size_t		most = json_object_array_length(follow->recent) + HASHES_AT_A_TIME;
+	rc_rpc_call *calls = rc_calloc(most, sizeof(*calls));
+	char		(*params)[32] = rc_calloc(most, sizeof(*params));
+	int			n = ask_hashes(follow, calls, params);
+
+	if (n > 0)
+		ask(follow, calls, n, 0);
+	else
+		rc_follow_on_fork(follow, NULL, 0);
+	free(calls);
+	free(params);
+}
+
+static void
+ask_transactions(rc_follow *follow)
+{
+	rc_rpc_call calls[TRANSACTIONS_AT_A_TIME];
+	char		params[TRANSACTIONS_AT_A_TIME][RC_BTC_HASH_SIZE + 4];
+	int			n = 0;
+
+	for (; n < TRANSACTIONS_AT_A_TIME && follow->wanted_at + (size_t) n < follow->wanted.n; n++)
+	{
+		snprintf(params[n], sizeof(params[n]), "[\"%s\"]", follow->wanted.items[follow->wanted_at + (size_t) n]);
+		calls[n].method = "getrawtransaction";
+		calls[n].params = params[n];
+	}
+	ask(follow, calls, n, MAX_LIST_ANSWER);
+}
+
+/* Between two writes, which prolong the lease, there may be long reads */
+static bool
+keep_lease(rc_follow *follow)
+{
+	rc_batch	batch;
+	int64_t		now = rc_now_ms();
+
+	if (now < follow->renew_at_ms)
+		return true;
+	follow->renew_at_ms = now + follow->network->lease_ms / 3;
+	lease_batch(follow, &batch);
+	return rc_follow_went_well(follow, rc_protocol_renew(follow->lease.store, follow->lease.worker_id, &batch, follow->network));
+}
+
+/* Asks the node what the stage wants to know */
+void
+rc_follow_go_to(rc_follow *follow, stage stage)
+{
+	char		params[RC_BTC_HASH_SIZE + 16];
+
+	if (!keep_lease(follow))
+		return;
+	follow->stage = stage;
+	switch (stage)
+	{
+		case STAGE_INFO:
+			ask_info(follow);
+			break;
+		case STAGE_POSITION:
+			snprintf(params, sizeof(params), "[%" PRId64 "]", follow->height);
+			ask_one(follow, "getblockhash", params, 0);
+			break;
+		case STAGE_FORK:
+		case STAGE_HASHES:
+			ask_many_hashes(follow);
+			break;
+		case STAGE_BLOCK:
+			snprintf(params, sizeof(params), "[\"%s\",0]", follow->run.hashes[follow->run.at]);
+			ask_one(follow, "getblock", params, MAX_BLOCK_ANSWER);
+			break;
+		case STAGE_AGE_HASH:
+			snprintf(params, sizeof(params), "[%" PRId64 "]", follow->age_height);
+			ask_one(follow, "getblockhash", params, 0);
+			break;
+		case STAGE_AGE_HEADER:
+			snprintf(params, sizeof(params), "[\"%s\"]", follow->run.hashes[0]);
+			ask_one(follow, "getblockheader", params, 0);
+			break;
+		case STAGE_MEMPOOL:
+			ask_one(follow, "getrawmempool", "[]", MAX_LIST_ANSWER);
+			break;
+		case STAGE_TRANSACTIONS:
+			ask_transactions(follow);
+			break;
+		case STAGE_CHECK:
+			ask_one(follow, "getbestblockhash", "[]", 0);
+			break;
+	}
+}
+
+/* Takes over what the claim says; false: nothing was claimed */
+static bool
+take_claim(rc_follow *follow, const rc_rows *rows)
+{
+	const char *hash;
+
+	if (rows->nrows != 1)
+		return false;
+	hash = rc_cell(rows, 0, RC_CURSOR_HASH);
+	follow->token = rc_strdup(rc_cell(rows, 0, RC_CURSOR_TOKEN));
+	follow->lease.token = follow->token;
+	follow->height = hash ? strtoll(rc_cell(rows, 0, RC_CURSOR_HEIGHT), NULL, 10) : -1;
+	snprintf(follow->hash, sizeof(follow->hash), "%s", hash ? hash : "");
+	follow->recent = json_tokener_parse(rc_cell(rows, 0, RC_CURSOR_RECENT));
+	if (!json_object_is_type(follow->recent, json_type_array))
+	{
+		json_object_put(follow->recent);
+		follow->recent = json_object_new_array();
+	}
+	follow->unfollowed = rc_cell(rows, 0, RC_CURSOR_UNFOLLOWED)[0] == 't';
+	follow->back_next = -1;
+	follow->back_end = -1;
+	if (rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT) != NULL && rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_END) != NULL)
+	{
+		follow->back_next = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT), NULL, 10);
+		follow->back_end = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_END), NULL, 10);
+	}
+	return true;
+}
+
+/* The claim succeeded: whom to ask? */
+static void
+begin(rc_follow *follow)
+{
+	char	   *problem = NULL;
+
+	follow->result->claimed = true;
+	follow->renew_at_ms = rc_now_ms() + follow->network->lease_ms / 3;
+	follow->chain = rc_btc_network_of(follow->network->network);
+	if (follow->chain == NULL)
+		problem = rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
+							  follow->network->network);
+	else if (follow->network->nendpoints == 0)
+		problem = rc_strdup("the network has no endpoint");
+	else if ((follow->endpoint = choose_endpoint(follow)) == NULL)
+		problem = last_error(follow->network);
+	if (problem != NULL)
+		settle_failure(follow, problem);
+	else
+		rc_follow_go_to(follow, STAGE_INFO);
+	free(problem);
+}
+
+rc_follow *
+rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const char *worker_id,
+				rc_network *network, rc_follower *follower, rc_follow_done done, void *arg)
+{
+	rc_follow  *follow = rc_calloc(1, sizeof(*follow));
+	rc_rows		rows = {0};
+
+	follow->http = http;
+	follow->host = host;
+	follow->network = network;
+	follow->follower = follower;
+	follow->done = done;
+	follow->arg = arg;
+	follow->lease.store = store;
+	follow->lease.worker_id = worker_id;
+	follow->lease.network = network;
+	follow->result = rc_calloc(1, sizeof(*follow->result));
+	if (rc_cursor_claim(store, worker_id, network, &rows) == RC_STORE_OK && take_claim(follow, &rows))
+		begin(follow);
+	else
+		rc_follow_end(follow);
+	rc_rows_free(&rows);
+	return follow;
+}
+
+void
+rc_follow_cancel(rc_follow *follow)
+{
+	rc_batch	batch;
+
+	if (!follow->ended && follow->token != NULL)
+	{
+		lease_batch(follow, &batch);
+		(void) rc_protocol_release(follow->lease.store, follow->lease.worker_id, &batch, true);
+	}
+	free_follow(follow);
+}

@@ -1,0 +1,160 @@
+/* node.h: a step along a Bitcoin chain; node.c runs it, node_blocks.c and node_transactions.c are its stages */
+#ifndef RC_BTC_NODE_H
+#define RC_BTC_NODE_H
+
+#include <json-c/json.h>
+
+#include "core/chain/bitcoin/mempool.h"
+#include "core/chain/bitcoin/node_rpc.h"
+#include "core/chain/bitcoin/block.h"
+#include "core/follow/follow.h"
+#include "core/protocol/cursor.h"
+
+/* Blocks that one step reads at most, going forward and back */
+#define MAX_BLOCKS 50
+
+/* Hashes asked for in one call */
+#define HASHES_AT_A_TIME 25
+
+/* Transactions of the mempool that one step reads at most, and in one call */
+#define MAX_TRANSACTIONS 4000
+#define TRANSACTIONS_AT_A_TIME 100
+
+/* A new cursor starts so far below the tip, so that a fork near the tip is found */
+#define START_DEPTH 10
+
+/* How often a step begins again because the chain moved under it, before it leaves the rest to the next */
+#define MAX_RESTARTS 3
+
+/* 4 MB of block, in hex, and the wrapping; a list of a million transaction ids */
+#define MAX_BLOCK_ANSWER ((size_t) 9 * 1024 * 1024)
+#define MAX_LIST_ANSWER ((size_t) 72 * 1024 * 1024)
+
+/* Blocks may bear times so much earlier than they were mined (consensus allows 2 hours into the future) */
+#define TIME_TOLERANCE 7200
+
+/* A block's median time is that of the 11 up to it */
+#define MEDIAN_SPAN 11
+
+/* Bitcoin Core's RPC_INVALID_ADDRESS_OR_KEY: a transaction has left the mempool */
+#define RPC_NO_SUCH_TRANSACTION (-5)
+
+/* Reading a block may take a node's disk a while */
+#define BLOCK_TIMEOUT_FACTOR 6
+
+typedef enum stage
+{
+	STAGE_INFO,
+	STAGE_POSITION,
+	STAGE_FORK,
+	STAGE_HASHES,
+	STAGE_BLOCK,
+	STAGE_AGE_HASH,
+	STAGE_AGE_HEADER,
+	STAGE_MEMPOOL,
+	STAGE_TRANSACTIONS,
+	STAGE_CHECK
+} stage;
+
+struct rc_follower
+{
+	rc_mempool *mempool;
+};
+
+/* A run of blocks to read: forward, or back again for requests that came late */
+typedef struct block_run
+{
+	bool		back;
+	int64_t		next;			/* height */
+	int64_t		end;
+	char		hashes[HASHES_AT_A_TIME][RC_BTC_HASH_SIZE];
+	int			nhashes;
+	int			at;				/* in hashes */
+} block_run;
+
+typedef struct text_list
+{
+	char		(*items)[RC_BTC_HASH_SIZE];
+	size_t		n;
+	size_t		size;
+} text_list;
+
+struct rc_follow
+{
+	rc_http    *http;
+	const rc_host *host;
+	rc_network *network;
+	const rc_btc_network *chain;
+	rc_follower *follower;
+	rc_follow_done done;
+	void	   *arg;
+	rc_cursor_lease lease;
+	char	   *token;
+	rc_endpoint *endpoint;
+	rc_bitcoind_call *call;
+	rc_timer   *timer;
+	stage		stage;
+	bool		ended;
+	int			restarts;
+	int64_t		renew_at_ms;
+	int64_t		height;			/* the cursor's; -1: none */
+	char		hash[RC_BTC_HASH_SIZE];
+	struct json_object *recent; /* [[height, hash], …], highest first */
+	int64_t		tip_height;
+	char		tip_hash[RC_BTC_HASH_SIZE];
+	int64_t		prune_height;	/* the lowest block that the node has */
+	block_run	run;
+	bool		unfollowed;		/* there are requests to look back for */
+	int64_t		back_next;		/* -1: not looking back */
+	int64_t		back_end;
+	int64_t		since;			/* age of the oldest new request, Unix seconds */
+	int64_t		age_height;		/* the search for the block of that age */
+	int64_t		age_low;		/* older than it; -1: not known */
+	int64_t		age_high;		/* not older */
+	int64_t		age_prune_time; /* time of the lowest block that the node has */
+	bool		back_done;		/* all was read: after the mempool, the look back ends */
+	text_list	wanted;			/* transactions to read */
+	size_t		wanted_at;
+	bool		wanted_all;		/* in this step, however many */
+	rc_followed *result;
+};
+
+/* Of node.c. Whatever ends or changes the stage is the last thing that a stage calls. */
+extern void rc_follow_go_to(rc_follow *follow, stage stage);
+extern void rc_follow_end(rc_follow *follow);
+
+/* The endpoint is at fault; takes over error */
+extern void rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error);
+
+/* What a statement's status means for the step; false: it has ended */
+extern bool rc_follow_went_well(rc_follow *follow, rc_store_status status);
+extern void rc_follow_leave_rest(rc_follow *follow);
+extern void rc_follow_begin_again(rc_follow *follow);
+
+/* A member of that type, or NULL */
+extern struct json_object *rc_follow_member(struct json_object *object, const char *name, enum json_type type);
+extern bool rc_follow_is_hash(const char *text);
+
+/* The block hash that a call answered; NULL if it is none */
+extern const char *rc_follow_hash_of(const rc_rpc_reply *reply);
+
+/* Malloc'd JSON: [[txid, index, script, satoshi], …] */
+extern char *rc_follow_outputs_to_json(const rc_btc_outputs *outputs);
+
+/* Of node_blocks.c: what the answers of its stages lead to */
+extern void rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies);
+extern void rc_follow_on_position(rc_follow *follow, const rc_rpc_reply *reply);
+extern void rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern void rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern void rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *reply);
+extern void rc_follow_on_age_header(rc_follow *follow, const rc_rpc_reply *reply);
+
+/* The height and hash of entry i of the blocks read before, highest first */
+extern const char *rc_follow_recent_block(const rc_follow *follow, size_t i, int64_t *height);
+
+/* Of node_transactions.c: likewise */
+extern void rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply);
+extern void rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern void rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply);
+
+#endif

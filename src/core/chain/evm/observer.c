@@ -1,0 +1,389 @@
+/* observer.c: the EVM observer: the tip first, then all balances at the tip and at the depth */
+#include "core/chain/evm/evm.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tip that was asked for less than this ago serves the next look too */
+#define TIP_FRESH_MS 1000
+
+/* What an endpoint refused is tried again after this time */
+#define LEARNED_MS ((int64_t) 30 * 60 * 1000)
+
+/* A look begins again when the chain moved under it */
+#define MAX_RESTARTS 2
+
+/* Frees the look, ending what is under way */
+static void
+free_look(evm_look *look)
+{
+	if (look->exchange != NULL)
+		rc_exchange_cancel(look->exchange);
+	evm_drop_chunks(look);
+	for (int i = 0; i < look->npairs; i++)
+		free(look->pairs[i].error);
+	free(look->pairs);
+	free(look);
+}
+
+/* The endpoint is at fault; takes over error */
+evm_step
+evm_fail(evm_look *look, long retry_after_ms, char *error)
+{
+	rc_attempt *attempt = look->attempt;
+
+	look->learned->tip.known = false;
+	/* What the failure brought about must not slow the endpoint down for long */
+	if (look->learned->method != EVM_CREATION)
+		look->learned->since_ms = 0;
+	free_look(look);
+	attempt->state = NULL;
+	rc_attempt_failed(attempt, retry_after_ms, error);
+	return EVM_LOOK_OVER;
+}
+
+/* The calls of one exchange with the endpoint */
+rc_exchange *
+evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls, rc_exchange_done done, void *arg)
+{
+	rc_attempt *attempt = look->attempt;
+
+	return rc_exchange_start(attempt->http, attempt->endpoint->url, attempt->network->request_timeout_ms,
+							 calls, ncalls, &look->learned->array_size, done, arg);
+}
+
+/* Which block the settled amounts are read at */
+static void
+choose_depth(evm_look *look)
+{
+	const rc_network *network = look->attempt->network;
+	uint64_t	back = network->confirmations > 1 ? (uint64_t) network->confirmations - 1 : 0;
+
+	memset(&look->depth, 0, sizeof(look->depth));
+	look->too_short = false;
+	if (network->block_tag != NULL)
+	{
+		look->depth = look->learned->tagged;
+		look->depth_number = look->depth.number;
+		look->separate_depth = strcmp(look->depth.hash, look->tip.hash) != 0;
+	}
+	else if (back == 0)
+	{
+		look->depth = look->tip;
+		look->depth_number = look->tip.number;
+		look->separate_depth = false;
+	}
+	else
+	{
+		look->too_short = look->tip.number < back;
+		look->separate_depth = !look->too_short;
+		look->depth_number = look->too_short ? 0 : look->tip.number - back;
+	}
+}
+
+/* A reply that must be the header of the depth block */
+evm_step
+evm_take_depth(evm_look *look, rc_rpc_reply *reply)
+{
+	evm_header	header = {0};
+	char	   *error = evm_parse_header(reply, &header);
+
+	if (error != NULL)
+	{
+		free(error);
+		return evm_restart(look, "the block at the confirmation depth is not known");
+	}
+	if (header.number != look->depth_number)
+		return evm_restart(look, "another block than the one asked for");
+	if (look->depth.known && strcmp(header.hash, look->depth.hash) != 0)
+		return evm_restart(look, "two blocks of one height");
+	if (header.number + 1 == look->tip.number)
+	{
+		char		parent[65];
+
+		rc_hex_encode(look->tip.parent, 32, parent);
+		if (strcmp(parent, header.hash + 2) != 0)
+			return evm_restart(look, "the block below the tip is not its parent");
+	}
+	look->depth = header;
+	return EVM_GO_ON;
+}
+
+/* The header of the depth block has come before the calls, because they name its hash */
+static void
+on_depth(void *arg, rc_exchange_result *result)
+{
+	evm_look   *look = arg;
+
+	look->exchange = NULL;
+	if (result->failure != NULL)
+	{
+		(void) evm_fail(look, result->retry_after_ms, result->failure);
+		result->failure = NULL;
+	}
+	else if (evm_take_depth(look, &result->replies[0]) == EVM_GO_ON)
+		evm_read_all(look);
+}
+
+/* The tip is known: choose the depth, read the balances */
+static void
+start_reading(evm_look *look)
+{
+	look->tip = look->learned->tip;
+	look->pin_by_hash = look->learned->pin_by_hash;
+	choose_depth(look);
+	if (look->separate_depth && look->depth_number > look->tip.number)
+		(void) evm_restart(look, "the depth is above the tip");
+	else if (look->pin_by_hash && look->separate_depth && !look->depth.known)
+	{
+		rc_rpc_call call = {"eth_getBlockByNumber", NULL};
+		char	   *params = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->depth_number);
+
+		call.params = params;
+		look->exchange = evm_ask(look, &call, 1, on_depth, look);
+		free(params);
+	}
+	else
+		evm_read_all(look);
+}
+
+/* NULL, or what is wrong with the answers about chain id, tip and tagged block */
+static char *
+take_tip(evm_look *look, rc_rpc_reply *replies, int nreplies)
+{
+	const rc_network *network = look->attempt->network;
+	evm_learned *learned = look->learned;
+	evm_header	tip = {0};
+	uint64_t	chain_id;
+	char	   *error;
+
+	if (replies[0].error != NULL)
+		return rc_asprintf("eth_chainId: %s", replies[0].error);
+	if (!evm_parse_quantity(&replies[0], &chain_id))
+		return rc_strdup("eth_chainId: the answer is not a number");
+	if (chain_id != network->chain_id)
+		return rc_asprintf("wrong chain: the endpoint's chain id is %" PRIu64 ", the network's is %" PRIu64,
+						   chain_id, network->chain_id);
+	if ((error = evm_parse_header(&replies[1], &tip)) != NULL)
+		return error;
+	if (nreplies > 2 && (error = evm_parse_header(&replies[2], &learned->tagged)) != NULL)
+	{
+		char	   *text = rc_asprintf("block \"%s\": %s", network->block_tag, error);
+
+		free(error);
+		return text;
+	}
+	learned->tip = tip;
+	learned->tip_asked_ms = look->tip_asked_ms;
+	look->attempt->endpoint->verified = true;
+	return NULL;
+}
+
+/* The answers about chain id, tip and tagged block */
+static void
+on_tip(void *arg, rc_exchange_result *result)
+{
+	evm_look   *look = arg;
+	char	   *error = result->failure;
+
+	look->exchange = NULL;
+	result->failure = NULL;
+	if (error == NULL)
+		error = take_tip(look, result->replies, result->nreplies);
+	if (error != NULL)
+		(void) evm_fail(look, result->retry_after_ms, error);
+	else
+		start_reading(look);
+}
+
+/* Asks for chain id, tip and tagged block */
+static void
+ask_tip(evm_look *look)
+{
+	const char *tag = look->attempt->network->block_tag;
+	char	   *tag_params = tag != NULL ? rc_asprintf("[\"%s\",false]", tag) : NULL;
+	rc_rpc_call calls[3] = {
+		{"eth_chainId", "[]"},
+		{"eth_getBlockByNumber", "[\"latest\",false]"},
+		{"eth_getBlockByNumber", tag_params}
+	};
+
+	look->tip_asked_ms = rc_now_ms();
+	look->exchange = evm_ask(look, calls, tag != NULL ? 3 : 2, on_tip, look);
+	free(tag_params);
+}
+
+/* The chain moved, or the answers come from several nodes: once more with a fresh tip */
+evm_step
+evm_restart(evm_look *look, const char *why)
+{
+	if (look->restarts++ >= MAX_RESTARTS)
+		return evm_fail(look, -1, rc_asprintf("inconsistent answers: %s", why));
+	if (look->exchange != NULL)
+		rc_exchange_cancel(look->exchange);
+	evm_drop_chunks(look);
+	look->learned->tip.known = false;
+	ask_tip(look);
+	return EVM_LOOK_OVER;
+}
+
+/* Fills in a request's result */
+static void
+set_result(const evm_look *look, evm_pair *pair, rc_result *result)
+{
+	char		token[RC_EVM_ADDRESS_SIZE];
+
+	if (pair->error != NULL)
+	{
+		result->error = pair->error;
+		pair->error = NULL;
+	}
+	else if (pair->tip.state != EVM_READ || (look->separate_depth && pair->depth.state != EVM_READ))
+	{
+		rc_evm_address_format(pair->token, token);
+		result->error = rc_asprintf("token contract %s did not answer balanceOf", token);
+	}
+	else
+	{
+		result->seen = pair->tip.value;
+		if (look->separate_depth)
+			result->settled = pair->depth.value;
+		else
+			result->settled = look->too_short ? rc_uint256_zero : pair->tip.value;
+	}
+}
+
+/* A header as the observation reports it */
+static void
+set_block(const evm_header *header, rc_block *block)
+{
+	block->known = header->known;
+	block->height = header->number;
+	block->time = header->time;
+	memcpy(block->hash, header->hash, sizeof(block->hash));
+}
+
+/* Everything was read */
+void
+evm_succeed(evm_look *look)
+{
+	rc_attempt *attempt = look->attempt;
+	rc_observation *observation = attempt->observation;
+
+	set_block(&look->tip, &observation->tip);
+	set_block(&look->depth, &observation->depth);
+	for (int i = 0; i < look->npairs; i++)
+		set_result(look, &look->pairs[i], &observation->results[look->pairs[i].request]);
+	free_look(look);
+	attempt->state = NULL;
+	rc_attempt_succeeded(attempt);
+}
+
+/* NULL, or what is wrong with the request's addresses */
+static char *
+parse_pair(const rc_request *request, evm_pair *pair)
+{
+	char	   *error = rc_evm_address_parse(request->address, pair->holder);
+	char	   *text;
+
+	pair->native = request->token == NULL;
+	if (error != NULL || pair->native)
+		return error;
+	error = rc_evm_address_parse(request->token, pair->token);
+	if (error != NULL)
+	{
+		text = rc_asprintf("token contract: %s", error);
+		free(error);
+		return text;
+	}
+	/* The code takes it for the native asset */
+	if (rc_evm_address_is_zero(pair->token))
+		return rc_strdup("token contract: the zero address is none; leave it null for the native asset");
+	return NULL;
+}
+
+/* The requests that can be asked for; the others get their error */
+static void
+parse_requests(evm_look *look)
+{
+	rc_attempt *attempt = look->attempt;
+
+	look->pairs = rc_calloc((size_t) attempt->nrequests, sizeof(evm_pair));
+	for (int i = 0; i < attempt->nrequests; i++)
+	{
+		evm_pair	pair = {0};
+		char	   *error = parse_pair(&attempt->requests[i], &pair);
+
+		pair.request = i;
+		if (error != NULL)
+			attempt->observation->results[i].error = error;
+		else
+			look->pairs[look->npairs++] = pair;
+	}
+}
+
+/* What is known of the endpoint, as far as it isn't too old */
+static evm_learned *
+get_learned(rc_endpoint *endpoint)
+{
+	evm_learned *learned = endpoint->learned;
+
+	if (learned == NULL)
+		learned = endpoint->learned = rc_calloc(1, sizeof(*learned));
+	if (learned->since_ms == 0 || rc_now_ms() - learned->since_ms > LEARNED_MS)
+	{
+		learned->since_ms = rc_now_ms();
+		learned->method = EVM_CREATION;
+		learned->max_pairs = EVM_MAX_PAIRS;
+		learned->array_size = 0;
+		learned->pin_by_hash = false;
+	}
+	return learned;
+}
+
+/*
+ * May the tip of an earlier look serve this one? Not if a request expires: what
+ * was mined since then would be missed, and the request's last look is this.
+ */
+static bool
+is_tip_fresh(const evm_look *look)
+{
+	const rc_attempt *attempt = look->attempt;
+
+	if (!look->learned->tip.known || look->started_ms - look->learned->tip_asked_ms >= TIP_FRESH_MS)
+		return false;
+	for (int i = 0; i < attempt->nrequests; i++)
+	{
+		if (attempt->requests[i].expiring)
+			return false;
+	}
+	return true;
+}
+
+/* rc_observer.start */
+static void
+start(rc_attempt *attempt)
+{
+	evm_look   *look = rc_calloc(1, sizeof(*look));
+
+	attempt->state = look;
+	look->attempt = attempt;
+	look->started_ms = rc_now_ms();
+	look->learned = get_learned(attempt->endpoint);
+	parse_requests(look);
+	if (is_tip_fresh(look))
+		start_reading(look);
+	else
+		ask_tip(look);
+}
+
+/* rc_observer.cancel */
+static void
+cancel(rc_attempt *attempt)
+{
+	free_look(attempt->state);
+	attempt->state = NULL;
+}
+
+const rc_observer rc_evm_observer = {start, cancel};

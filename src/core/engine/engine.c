@@ -1,0 +1,638 @@
+/* engine.c: claim, observe, settle; several networks and batches at once, in one thread */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/engine/engine.h"
+#include "core/follow/follow.h"
+#include "core/net/http.h"
+#include "core/base/memory.h"
+#include "core/chain/look.h"
+#include "core/protocol/protocol.h"
+
+/* Batches of one network that a worker has under lease at a time: hides the round trip to the endpoint */
+#define BATCHES_IN_FLIGHT		4
+
+/* How often a worker asks for the networks, and for due batches while none is due */
+#define NETWORKS_REFRESH_MS		2000
+#define CLAIM_RETRY_MS			1000
+#define MAINTAIN_INTERVAL_MS	60000
+#define REPORT_INTERVAL_MS		1000
+#define REPORT_HEARTBEAT_MS		10000
+
+/* How often settle hears of the tip of a network on which nothing changes */
+#define TIP_REFRESH_MS			10000
+
+typedef struct engine engine;
+typedef struct network_loop network_loop;
+
+/* One batch between its claim and its settlement */
+typedef struct cycle
+{
+	network_loop *loop;
+	struct cycle *next;
+	rc_batch   *batch;
+	rc_timer   *timer;			/* until the network's rate limit lets the look begin; else NULL */
+	rc_look    *look;			/* NULL once observed */
+	rc_observation *observation;
+	int64_t		started_ms;
+	int64_t		renew_at_ms;
+} cycle;
+
+/* A network, and this worker's cycles on it */
+struct network_loop
+{
+	engine	   *engine;
+	network_loop *next;
+	rc_network *network;
+	rc_network *replacement;	/* a newer configuration, taken when no cycle is in flight */
+	bool		removed;
+	cycle	   *cycles;
+	int			ncycles;
+	rc_follower *follower;		/* of a chain that is followed block by block */
+	rc_follow  *follow;			/* the step under way, or NULL */
+	int64_t		follow_started_ms;
+	int64_t		after;			/* where this worker last was in the network's batches */
+	int64_t		claim_at_ms;
+	int64_t		tip_refresh_at_ms;
+	char	   *failure;		/* the failure that was logged last; NULL: the network is observed */
+};
+
+struct engine
+{
+	const rc_engine_options *options;
+	rc_http    *http;
+	network_loop *loops;
+	rc_state	state;
+	rc_counters counters;
+	bool		reported;		/* what report would say has been said */
+	int64_t		report_at_ms;
+	int64_t		heartbeat_at_ms;
+	int64_t		refresh_at_ms;
+	int64_t		maintain_at_ms;
+	bool		available;		/* the extension answers */
+	bool		exhausted;		/* the last round of claims found nothing due */
+};
+
+static bool
+stopping(engine *engine)
+{
+	return engine->options->host->stop_requested(engine->options->host->ctx);
+}
+
+static void
+publish(engine *engine, rc_state state)
+{
+	if (engine->state != state)
+		engine->reported = false;
+	engine->state = state;
+	if (engine->options->progress != NULL)
+		engine->options->progress(engine->options->progress_ctx, state, &engine->counters);
+}
+
+static void
+free_cycle(cycle *cycle)
+{
+	struct cycle **link = &cycle->loop->cycles;
+
+	while (*link != cycle)
+		link = &(*link)->next;
+	*link = cycle->next;
+	cycle->loop->ncycles--;
+	if (cycle->timer != NULL)
+		rc_timer_cancel(cycle->timer);
+	if (cycle->look != NULL)
+		rc_look_cancel(cycle->look);
+	rc_observation_free(cycle->observation);
+	rc_batch_free(cycle->batch);
+	free(cycle);
+}
+
+static void
+free_loop(network_loop *loop)
+{
+	while (loop->cycles != NULL)
+		free_cycle(loop->cycles);
+	if (loop->follow != NULL)
+		rc_follow_cancel(loop->follow);
+	rc_follower_free(loop->follower);
+	rc_network_free(loop->network);
+	rc_network_free(loop->replacement);
+	free(loop->failure);
+	free(loop);
+}
+
+/* Keeps the first occurrence of a failure, and its end, in the log; not each repetition */
+static void
+note_failure(network_loop *loop, const char *failure)
+{
+	const rc_engine_options *options = loop->engine->options;
+	const rc_network *network = loop->network;
+
+	if (failure != NULL && (loop->failure == NULL || strcmp(loop->failure, failure) != 0))
+		rc_log(options->host, RC_LOG_WARNING, "observation failed role=%s worker_id=%s chain=%s network=%s: %s",
+			   options->role, options->worker_id, network->chain, network->network, failure);
+	else if (failure == NULL && loop->failure != NULL)
+		rc_log(options->host, RC_LOG_INFO, "observation works again role=%s worker_id=%s chain=%s network=%s",
+			   options->role, options->worker_id, network->chain, network->network);
+	free(loop->failure);
+	loop->failure = failure ? rc_strdup(failure) : NULL;
+}
+
+static void
+count_transition(rc_counters *counters, const char *to_status)
+{
+	if (strcmp(to_status, "detected") == 0)
+		counters->detected++;
+	else if (strcmp(to_status, "confirmed") == 0)
+		counters->confirmed++;
+	else if (strcmp(to_status, "expired") == 0)
+		counters->expired++;
+}
+
+/* Counts and logs what settle says happened to each request */
+static void
+take_outcomes(engine *engine, const rc_rows *outcomes, rc_counters *counters)
+{
+	const rc_engine_options *options = engine->options;
+
+	for (int row = 0; row < outcomes->nrows; row++)
+	{
+		const char *outcome = rc_cell(outcomes, row, 0);
+		const char *source = rc_cell(outcomes, row, 1);
+		const char *request_id = rc_cell(outcomes, row, 2);
+
+		if (strcmp(outcome, "transition") == 0)
+		{
+			count_transition(counters, rc_cell(outcomes, row, 4));
+			rc_log(options->host, RC_LOG_INFO,
+				   "transition role=%s worker_id=%s source=%s request_id=%s from=%s to=%s reason=%s",
+				   options->role, options->worker_id, source, request_id,
+				   rc_cell(outcomes, row, 3), rc_cell(outcomes, row, 4), rc_cell(outcomes, row, 5));
+		}
+		else if (strcmp(outcome, "skipped") == 0)
+			counters->skipped++;
+		else
+		{
+			counters->errors++;
+			rc_log(options->host, RC_LOG_WARNING,
+				   "request not settled role=%s worker_id=%s source=%s request_id=%s outcome=%s reason=%s",
+				   options->role, options->worker_id, source ? source : "", request_id ? request_id : "",
+				   outcome, rc_cell(outcomes, row, 5) ? rc_cell(outcomes, row, 5) : "");
+		}
+	}
+}
+
+static void
+add_counters(rc_counters *sum, const rc_counters *part)
+{
+	sum->cycles += part->cycles;
+	sum->claimed += part->claimed;
+	sum->scanned += part->scanned;
+	sum->detected += part->detected;
+	sum->confirmed += part->confirmed;
+	sum->expired += part->expired;
+	sum->skipped += part->skipped;
+	sum->errors += part->errors;
+}
+
+static void
+log_cycle(engine *engine, const cycle *cycle, const rc_counters *counters)
+{
+	const rc_engine_options *options = engine->options;
+
+	rc_log(options->host, RC_LOG_INFO,
+		   "cycle role=%s worker_id=%s chain=%s network=%s claimed=%" PRId64 " scanned=%" PRId64
+		   " confirmed=%" PRId64 " detected=%" PRId64 " expired=%" PRId64 " skipped=%" PRId64
+		   " errors=%" PRId64 " latency_ms=%" PRId64,
+		   options->role, options->worker_id, cycle->loop->network->chain, cycle->loop->network->network,
+		   counters->claimed, counters->scanned, counters->confirmed, counters->detected,
+		   counters->expired, counters->skipped, counters->errors, rc_now_ms() - cycle->started_ms);
+}
+
+/* Tells the database what was observed, if there is anything to tell, and ends the lease if it should */
+static void
+hand_over(engine *engine, cycle *cycle, rc_counters *counters)
+{
+	const rc_engine_options *options = engine->options;
+	network_loop *loop = cycle->loop;
+	const rc_observation *observation = cycle->observation;
+	bool		release = loop->network->poll_interval_ms != loop->network->lease_ms;
+	bool		always = cycle->batch->failing || rc_now_ms() >= loop->tip_refresh_at_ms;
+	int			errors;
+	char	   *json = rc_observation_to_json(observation, cycle->batch, always, release, &errors);
+	rc_rows		outcomes = {0};
+	rc_store_status status = RC_STORE_OK;
+
+	counters->errors += observation->failure ? 1 : errors;
+	counters->scanned += observation->failure ? 0 : cycle->batch->nrequests - errors;
+	if (json != NULL)
+	{
+		status = rc_protocol_settle(options->store, options->worker_id, cycle->batch, json, &outcomes);
+		if (status == RC_STORE_OK)
+		{
+			loop->tip_refresh_at_ms = rc_now_ms() + TIP_REFRESH_MS;
+			take_outcomes(engine, &outcomes, counters);
+		}
+		rc_rows_free(&outcomes);
+		free(json);
+	}
+	else if (release)
+		status = rc_protocol_release(options->store, options->worker_id, cycle->batch, false);
+	if (status == RC_STORE_LEASE_LOST)
+		counters->skipped += cycle->batch->nrequests;
+	else if (status != RC_STORE_OK)
+	{
+		counters->errors++;
+		if (stopping(engine))
+			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
+	}
+}
+
+/* The last step of a cycle: settle, count, log */
+static void
+finish_cycle(engine *engine, cycle *cycle)
+{
+	rc_counters counters = {.cycles = 1,.claimed = cycle->batch->nrequests};
+
+	publish(engine, RC_STATE_SETTLING);
+	note_failure(cycle->loop, cycle->observation->failure);
+	hand_over(engine, cycle, &counters);
+	log_cycle(engine, cycle, &counters);
+	add_counters(&engine->counters, &counters);
+	engine->reported = false;
+	cycle->loop->claim_at_ms = 0;
+	free_cycle(cycle);
+}
+
+/* Called by the observer: keeps the observation for the main loop, which may run statements */
+static void
+observed(void *arg, rc_observation *observation)
+{
+	cycle	   *cycle = arg;
+
+	cycle->look = NULL;
+	cycle->observation = observation;
+}
+
+static void
+finish_observed_cycles(engine *engine)
+{
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+	{
+		cycle	   *next;
+
+		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = next)
+		{
+			next = cycle->next;
+			if (cycle->observation != NULL)
+				finish_cycle(engine, cycle);
+		}
+	}
+}
+
+/* Prolongs leases that are half over; gives up what another worker may have taken */
+static void
+renew_leases(engine *engine)
+{
+	const rc_engine_options *options = engine->options;
+	int64_t		now = rc_now_ms();
+
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+	{
+		cycle	   *next;
+
+		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = next)
+		{
+			next = cycle->next;
+			if (now < cycle->renew_at_ms)
+				continue;
+			cycle->renew_at_ms = now + loop->network->lease_ms / 2;
+			if (rc_protocol_renew(options->store, options->worker_id, cycle->batch, loop->network) != RC_STORE_LEASE_LOST)
+				continue;
+			rc_log(options->host, RC_LOG_WARNING, "lease lost role=%s worker_id=%s chain=%s network=%s requests=%d",
+				   options->role, options->worker_id, loop->network->chain, loop->network->network,
+				   cycle->batch->nrequests);
+			engine->counters.skipped += cycle->batch->nrequests;
+			free_cycle(cycle);
+		}
+	}
+}
+
+static void
+begin_look(void *arg)
+{
+	cycle	   *cycle = arg;
+	network_loop *loop = cycle->loop;
+
+	cycle->timer = NULL;
+	cycle->look = rc_look_start(loop->engine->http, loop->engine->options->host, loop->network,
+								cycle->batch->requests, cycle->batch->nrequests, observed, cycle);
+}
+
+static void
+start_cycle(network_loop *loop, rc_batch *batch)
+{
+	engine	   *engine = loop->engine;
+	cycle	   *cycle = rc_calloc(1, sizeof(*cycle));
+	long		wait_ms = 0;
+
+	cycle->loop = loop;
+	cycle->batch = batch;
+	cycle->started_ms = rc_now_ms();
+	cycle->renew_at_ms = cycle->started_ms + loop->network->lease_ms / 2;
+	cycle->next = loop->cycles;
+	loop->cycles = cycle;
+	loop->ncycles++;
+	loop->after = batch->lo;
+
+	/* A look at Bitcoin addresses takes a request for each, and one or two for the tip */
+	if (loop->network->kind == RC_KIND_ESPLORA && loop->network->rate_limit > 0)
+		(void) rc_protocol_take_budget(engine->options->store, loop->network, batch->nrequests + 2, &wait_ms);
+	if (wait_ms > 0)
+		cycle->timer = rc_http_after(engine->http, wait_ms, begin_look, cycle);
+	else
+		begin_look(cycle);
+}
+
+/* Nothing was due: when to ask again */
+static void
+schedule_claim(network_loop *loop)
+{
+	long		due_ms;
+
+	if (rc_protocol_due_in(loop->engine->options->store, loop->network, &due_ms) != RC_STORE_OK ||
+		due_ms < 0 || due_ms > CLAIM_RETRY_MS)
+		due_ms = CLAIM_RETRY_MS;
+
+	/* Due now, yet not to be had: somebody has it locked, or builds the queue */
+	if (due_ms < 10)
+		due_ms = 10;
+	loop->claim_at_ms = rc_now_ms() + due_ms;
+}
+
+/* A step of following a chain has ended, with all of its statements run */
+static void
+followed(void *arg, rc_followed *followed)
+{
+	network_loop *loop = arg;
+	engine	   *engine = loop->engine;
+	const rc_engine_options *options = engine->options;
+	rc_counters counters = {.cycles = 1};
+
+	loop->follow = NULL;
+	if (!followed->claimed)
+	{
+		schedule_claim(loop);
+		return;
+	}
+	loop->claim_at_ms = 0;
+	note_failure(loop, followed->failure);
+	take_outcomes(engine, &followed->outcomes, &counters);
+	counters.errors += followed->failure != NULL;
+	counters.skipped += followed->lease_lost;
+	rc_log(options->host, RC_LOG_INFO,
+		   "cycle role=%s worker_id=%s chain=%s network=%s claimed=0 scanned=0"
+		   " confirmed=%" PRId64 " detected=%" PRId64 " expired=%" PRId64 " skipped=%" PRId64
+		   " errors=%" PRId64 " latency_ms=%" PRId64 " blocks=%d transactions=%d payments=%d",
+		   options->role, options->worker_id, loop->network->chain, loop->network->network,
+		   counters.confirmed, counters.detected, counters.expired, counters.skipped, counters.errors,
+		   rc_now_ms() - loop->follow_started_ms, followed->blocks, followed->transactions, followed->payments);
+	add_counters(&engine->counters, &counters);
+	engine->reported = false;
+}
+
+/* Takes the next step along a chain, if it is due and no other worker is at it */
+static void
+follow_chain(engine *engine, network_loop *loop)
+{
+	const rc_engine_options *options = engine->options;
+
+	if (loop->follow != NULL || rc_now_ms() < loop->claim_at_ms || stopping(engine))
+		return;
+	if (loop->follower == NULL)
+		loop->follower = rc_follower_create();
+	loop->follow_started_ms = rc_now_ms();
+	loop->follow = rc_follow_start(engine->http, options->host, options->store, options->worker_id,
+								   loop->network, loop->follower, followed, loop);
+}
+
+/* Claims batches of one network until enough are in flight or none is due */
+static void
+claim_batches(engine *engine, network_loop *loop)
+{
+	const rc_engine_options *options = engine->options;
+
+	while (loop->ncycles < BATCHES_IN_FLIGHT && rc_now_ms() >= loop->claim_at_ms && !stopping(engine))
+	{
+		rc_batch   *batch;
+		rc_store_status status = rc_protocol_claim(options->store, options->worker_id, loop->network,
+												   loop->after, &batch);
+
+		if (status == RC_STORE_OK && batch != NULL)
+		{
+			engine->exhausted = false;
+			start_cycle(loop, batch);
+		}
+		else if (status == RC_STORE_OK)
+			schedule_claim(loop);
+		else
+		{
+			engine->counters.errors++;
+			loop->claim_at_ms = rc_now_ms() + CLAIM_RETRY_MS;
+		}
+	}
+}
+
+/* Adds a network, or takes note that its configuration has changed */
+static void
+update_loop(engine *engine, rc_network *network)
+{
+	network_loop *loop = engine->loops;
+
+	while (loop != NULL && loop->network->network_id != network->network_id)
+		loop = loop->next;
+	if (loop == NULL)
+	{
+		loop = rc_calloc(1, sizeof(*loop));
+		loop->engine = engine;
+		loop->network = network;
+		loop->after = -1;
+		loop->next = engine->loops;
+		engine->loops = loop;
+		return;
+	}
+	loop->removed = false;
+	rc_network_free(loop->replacement);
+	loop->replacement = NULL;
+	if (strcmp(loop->network->version, network->version) != 0)
+		loop->replacement = network;
+	else
+		rc_network_free(network);
+}
+
+/* Puts new configurations in place, and removes networks that are gone, where no cycle is in flight */
+static void
+replace_networks(engine *engine)
+{
+	network_loop **link = &engine->loops;
+
+	while (*link != NULL)
+	{
+		network_loop *loop = *link;
+
+		if (loop->ncycles == 0 && loop->follow == NULL && loop->removed)
+		{
+			*link = loop->next;
+			free_loop(loop);
+			continue;
+		}
+		if (loop->ncycles == 0 && loop->follow == NULL && loop->replacement != NULL)
+		{
+			rc_network_free(loop->network);
+			loop->network = loop->replacement;
+			loop->replacement = NULL;
+			loop->claim_at_ms = 0;
+		}
+		link = &loop->next;
+	}
+}
+
+static void
+refresh_networks(engine *engine)
+{
+	const rc_engine_options *options = engine->options;
+	rc_network **networks;
+	int			n;
+	rc_store_status status;
+
+	if (rc_now_ms() < engine->refresh_at_ms)
+		return;
+	engine->refresh_at_ms = rc_now_ms() + NETWORKS_REFRESH_MS;
+	status = rc_protocol_networks(options->store, options->worker_id, &options->overrides, &networks, &n);
+	engine->available = status == RC_STORE_OK;
+	if (!engine->available)
+		return;
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+		loop->removed = true;
+	for (int i = 0; i < n; i++)
+		update_loop(engine, networks[i]);
+	free(networks);
+}
+
+static void
+maintain(engine *engine)
+{
+	const rc_engine_options *options = engine->options;
+
+	if (!engine->available || rc_now_ms() < engine->maintain_at_ms)
+		return;
+	engine->maintain_at_ms = rc_now_ms() + MAINTAIN_INTERVAL_MS;
+	rc_protocol_maintain(options->store, options->worker_id);
+}
+
+static bool
+in_flight(engine *engine)
+{
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+		if (loop->ncycles > 0 || loop->follow != NULL)
+			return true;
+	return false;
+}
+
+static void
+claim_everywhere(engine *engine)
+{
+	engine->exhausted = true;
+	replace_networks(engine);
+	for (network_loop *loop = engine->loops; loop != NULL && engine->available; loop = loop->next)
+	{
+		if (loop->removed || loop->replacement != NULL)
+			continue;
+		if (loop->network->kind == RC_KIND_BITCOIND)
+			follow_chain(engine, loop);
+		else
+			claim_batches(engine, loop);
+	}
+}
+
+/* Time until the next thing that the clock makes due */
+static long
+time_to_wait(engine *engine)
+{
+	int64_t		until = engine->refresh_at_ms;
+	int64_t		now = rc_now_ms();
+
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+	{
+		if (engine->available && loop->ncycles < BATCHES_IN_FLIGHT && loop->follow == NULL && loop->claim_at_ms < until &&
+			!loop->removed && loop->replacement == NULL)
+			until = loop->claim_at_ms;
+		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
+			if (cycle->renew_at_ms < until)
+				until = cycle->renew_at_ms;
+	}
+	return until > now ? (long) (until - now) : 0;
+}
+
+/* A worker outside the server tells the database how it does */
+static void
+report(engine *engine, bool stopped)
+{
+	const rc_engine_options *options = engine->options;
+	int64_t		now = rc_now_ms();
+
+	if (!options->report || !engine->available)
+		return;
+	if (!stopped && (now < engine->report_at_ms || (engine->reported && now < engine->heartbeat_at_ms)))
+		return;
+	engine->report_at_ms = now + REPORT_INTERVAL_MS;
+	engine->heartbeat_at_ms = now + REPORT_HEARTBEAT_MS;
+	engine->reported = rc_protocol_report(options->store, options->worker_id, options->role,
+										  engine->state, &engine->counters, stopped) == RC_STORE_OK;
+}
+
+/* Gives every lease back, so that nobody has to wait for its end */
+static void
+release_all(engine *engine)
+{
+	const rc_engine_options *options = engine->options;
+
+	publish(engine, RC_STATE_STOPPING);
+	while (engine->loops != NULL)
+	{
+		network_loop *loop = engine->loops;
+
+		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
+			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
+		engine->loops = loop->next;
+		free_loop(loop);
+	}
+	report(engine, true);
+}
+
+void
+rc_engine_run(const rc_engine_options *options)
+{
+	engine		engine = {.options = options};
+
+	engine.http = rc_http_create(options->host);
+	publish(&engine, RC_STATE_STARTING);
+	while (!stopping(&engine))
+	{
+		refresh_networks(&engine);
+		maintain(&engine);
+		renew_leases(&engine);
+		claim_everywhere(&engine);
+		if (options->once && engine.available && engine.exhausted && !in_flight(&engine))
+			break;
+		if (stopping(&engine))
+			break;
+		publish(&engine, in_flight(&engine) ? RC_STATE_OBSERVING : RC_STATE_IDLE);
+		report(&engine, false);
+		rc_http_step(engine.http, time_to_wait(&engine));
+		finish_observed_cycles(&engine);
+	}
+	release_all(&engine);
+	rc_http_free(engine.http);
+}

@@ -1,0 +1,60 @@
+/* http.h: asynchronous HTTP over curl multi, and timers, driven by rc_http_step */
+#ifndef RC_HTTP_H
+#define RC_HTTP_H
+
+#include "core/base/host.h"
+#include "core/base/memory.h"
+
+typedef struct rc_http rc_http;
+typedef struct rc_transfer rc_transfer;
+typedef struct rc_timer rc_timer;
+
+typedef struct rc_http_request
+{
+	const char *url;			/* http or https */
+	const char *body;			/* NULL: GET; else POST as application/json */
+	size_t		body_len;
+	const char *userpwd;		/* "user:password" or NULL */
+	long		timeout_ms;		/* whole transfer; connecting gets at most half */
+	size_t		max_response;	/* bytes; 0: the default cap of 32 MiB */
+} rc_http_request;
+
+typedef struct rc_http_response
+{
+	long		status;			/* 0: no HTTP answer */
+	const char *body;			/* NUL-terminated for convenience */
+	size_t		body_len;
+	long		retry_after_ms; /* from Retry-After (seconds or HTTP date), -1: none */
+	const char *error;			/* NULL if an HTTP answer came whole; else what failed (DNS, connect, TLS,
+								 * timeout, too large), without the URL */
+} rc_http_response;
+
+/* The response is valid only during the call. Never called from inside rc_http_start. */
+typedef void (*rc_http_done) (void *arg, const rc_http_response *response);
+typedef void (*rc_timer_fn) (void *arg);
+
+extern rc_http *rc_http_create(const rc_host *host);
+extern void rc_http_free(rc_http *http);
+
+/* Copies url, body and userpwd */
+extern rc_transfer *rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, void *arg);
+
+/* done is not called for a transfer that was cancelled */
+extern void rc_http_cancel(rc_transfer *transfer);
+
+extern rc_timer *rc_http_after(rc_http *http, long ms, rc_timer_fn fn, void *arg);
+extern void rc_timer_cancel(rc_timer *timer);
+
+/* Waits at most max_wait_ms for something to happen, then calls what is ready: done functions and timers */
+extern void rc_http_step(rc_http *http, long max_wait_ms);
+
+/* rc_malloc'd copy of url that is fit for logs: scheme, host and port; user info, path and query become "…" */
+extern char *rc_url_redact(const char *url);
+
+/* Replaces, in place, every occurrence of the secret parts of url in text by "…" (error texts of servers) */
+extern void rc_text_redact(char *text, const char *url);
+
+/* Makes a text of one line and valid UTF-8, in place: what is not becomes "?" */
+extern void rc_text_clean(char *text);
+
+#endif

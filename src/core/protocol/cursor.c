@@ -1,0 +1,245 @@
+/* cursor.c: the statements by which a chain is followed; the only place where they stand */
+#include "core/protocol/cursor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const rc_statement claim_statement = {
+	"claim_cursor",
+	"SELECT token, height, hash, recent, unfollowed, look_back_next, look_back_end"
+	" FROM reconciler.claim_cursor($1::text, $2::int, $3::interval, $4::interval)",
+	4
+};
+
+static const rc_statement advance_statement = {
+	"advance_cursor",
+	"SELECT reconciler.advance_cursor($1::text, $2::int, $3::xid8, $4::interval, $5::jsonb, $6::jsonb)",
+	6
+};
+
+static const rc_statement undo_statement = {
+	"undo_blocks",
+	"SELECT reconciler.undo_blocks($1::text, $2::int, $3::xid8, $4::interval, $5::bigint)",
+	5
+};
+
+static const rc_statement mempool_statement = {
+	"note_mempool",
+	"SELECT reconciler.note_mempool($1::text, $2::int, $3::xid8, $4::interval, $5::jsonb, $6::jsonb)",
+	6
+};
+
+static const rc_statement unconfirmed_statement = {
+	"unconfirmed_payments",
+	"SELECT * FROM reconciler.unconfirmed_payments($1::int)",
+	1
+};
+
+static const rc_statement begin_look_back_statement = {
+	"begin_look_back",
+	"SELECT requests, floor(since)::bigint FROM reconciler.begin_look_back($1::text, $2::int, $3::xid8, $4::interval)",
+	4
+};
+
+static const rc_statement look_back_statement = {
+	"look_back",
+	"SELECT reconciler.look_back($1::text, $2::int, $3::xid8, $4::interval, $5::bigint, $6::bigint, $7::text,"
+	" $8::jsonb, $9::jsonb)",
+	9
+};
+
+static const rc_statement look_back_scripts_statement = {
+	"look_back_scripts",
+	"SELECT * FROM reconciler.look_back_scripts($1::int)",
+	1
+};
+
+static const rc_statement end_look_back_statement = {
+	"end_look_back",
+	"SELECT reconciler.end_look_back($1::text, $2::int, $3::xid8, $4::interval)",
+	4
+};
+
+static const rc_statement settle_statement = {
+	"settle_network",
+	"SELECT outcome, source, request_id, from_status, to_status, reason"
+	" FROM reconciler.settle_network($1::text, $2::int, $3::xid8, $4::boolean)",
+	4
+};
+
+/* Room for the longest statement's parameters, and for numbers among them as text */
+typedef struct parameters
+{
+	const char *args[9];
+	char		network_id[16];
+	char		lease[48];
+	char		numbers[2][24];
+	char		block[256];
+} parameters;
+
+/* Fills in the first four: worker, network, token, lease */
+static void
+set_lease(parameters *parameters, const rc_cursor_lease *lease)
+{
+	memset(parameters, 0, sizeof(*parameters));
+	snprintf(parameters->network_id, sizeof(parameters->network_id), "%" PRId32, lease->network->network_id);
+	snprintf(parameters->lease, sizeof(parameters->lease), "%ld milliseconds", lease->network->lease_ms);
+	parameters->args[0] = lease->worker_id;
+	parameters->args[1] = parameters->network_id;
+	parameters->args[2] = lease->token;
+	parameters->args[3] = parameters->lease;
+}
+
+static const char *
+set_number(parameters *parameters, int slot, int64_t value)
+{
+	snprintf(parameters->numbers[slot], sizeof(parameters->numbers[slot]), "%" PRId64, value);
+	return parameters->numbers[slot];
+}
+
+/* Hashes are hex, so nothing needs quoting */
+static const char *
+set_block(parameters *parameters, const rc_cursor_block *block)
+{
+	snprintf(parameters->block, sizeof(parameters->block),
+			 "{\"height\":%" PRId64 ",\"hash\":\"%s\",\"previous\":\"%s\",\"time\":%" PRId64 "}",
+			 block->height, block->hash, block->previous ? block->previous : "", block->time);
+	return parameters->block;
+}
+
+/* Runs a statement that answers one number; found may be NULL */
+static rc_store_status
+run_counting(const rc_cursor_lease *lease, const rc_statement *statement, const char *const *args, int *found)
+{
+	rc_rows		rows = {0};
+	rc_store_status status = lease->store->run(lease->store->ctx, statement, args, &rows);
+
+	if (status == RC_STORE_OK && found != NULL && rows.nrows == 1 && rc_cell(&rows, 0, 0) != NULL)
+		*found += (int) strtol(rc_cell(&rows, 0, 0), NULL, 10);
+	rc_rows_free(&rows);
+	return status;
+}
+
+rc_store_status
+rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *network, rc_rows *rows)
+{
+	char		network_id[16];
+	char		lease[48];
+	char		poll[48];
+	const char *args[4] = {worker_id, network_id, lease, poll};
+
+	snprintf(network_id, sizeof(network_id), "%" PRId32, network->network_id);
+	snprintf(lease, sizeof(lease), "%ld milliseconds", network->lease_ms);
+	snprintf(poll, sizeof(poll), "%ld milliseconds", network->poll_interval_ms);
+	return store->run(store->ctx, &claim_statement, args, rows);
+}
+
+rc_store_status
+rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *outputs, int *found)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[4] = set_block(&p, block);
+	p.args[5] = outputs;
+	return run_counting(lease, &advance_statement, p.args, found);
+}
+
+rc_store_status
+rc_cursor_undo(const rc_cursor_lease *lease, int64_t height)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[4] = set_number(&p, 0, height);
+	return run_counting(lease, &undo_statement, p.args, NULL);
+}
+
+rc_store_status
+rc_cursor_mempool(const rc_cursor_lease *lease, const char *outputs, const char *gone, int *found)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[4] = outputs;
+	p.args[5] = gone;
+	return run_counting(lease, &mempool_statement, p.args, found);
+}
+
+/* A statement whose only parameter is the network */
+static rc_store_status
+run_for_network(const rc_cursor_lease *lease, const rc_statement *statement, rc_rows *rows)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	return lease->store->run(lease->store->ctx, statement, &p.args[1], rows);
+}
+
+rc_store_status
+rc_cursor_unconfirmed(const rc_cursor_lease *lease, rc_rows *txids)
+{
+	return run_for_network(lease, &unconfirmed_statement, txids);
+}
+
+rc_store_status
+rc_look_back_begin(const rc_cursor_lease *lease, int *requests, int64_t *since)
+{
+	parameters	p;
+	rc_rows		rows = {0};
+	rc_store_status status;
+
+	set_lease(&p, lease);
+	*requests = 0;
+	*since = 0;
+	status = lease->store->run(lease->store->ctx, &begin_look_back_statement, p.args, &rows);
+	if (status == RC_STORE_OK && rows.nrows == 1)
+	{
+		*requests = (int) strtol(rc_cell(&rows, 0, 0), NULL, 10);
+		*since = strtoll(rc_cell(&rows, 0, 1), NULL, 10);
+	}
+	rc_rows_free(&rows);
+	return status;
+}
+
+rc_store_status
+rc_look_back_note(const rc_cursor_lease *lease, int64_t next, int64_t end, const char *problem,
+				  const rc_cursor_block *block, const char *outputs, int *found)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[4] = set_number(&p, 0, next);
+	p.args[5] = set_number(&p, 1, end);
+	p.args[6] = problem;
+	p.args[7] = block ? set_block(&p, block) : NULL;
+	p.args[8] = outputs;
+	return run_counting(lease, &look_back_statement, p.args, found);
+}
+
+rc_store_status
+rc_look_back_scripts(const rc_cursor_lease *lease, rc_rows *scripts)
+{
+	return run_for_network(lease, &look_back_scripts_statement, scripts);
+}
+
+rc_store_status
+rc_look_back_end(const rc_cursor_lease *lease)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	return run_counting(lease, &end_look_back_statement, p.args, NULL);
+}
+
+rc_store_status
+rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, rc_rows *outcomes)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[3] = due_now ? "t" : "f";
+	return lease->store->run(lease->store->ctx, &settle_statement, p.args, outcomes);
+}
