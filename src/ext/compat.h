@@ -1,4 +1,4 @@
-/* compat.h: what differs between PostgreSQL 14 and 18; the only place with version conditions */
+/* compat.h: what differs between PostgreSQL 15 and 19; the only place with version conditions */
 #ifndef RC_COMPAT_H
 #define RC_COMPAT_H
 
@@ -21,28 +21,14 @@
 #include "pgstat.h"
 #endif
 
-#if PG_VERSION_NUM < 140000
-#error "reconciler needs PostgreSQL 14 or newer"
+#if PG_VERSION_NUM < 150000
+#error "reconciler needs PostgreSQL 15 or newer"
 #endif
 
 #if PG_VERSION_NUM >= 180000
 #define RC_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "reconciler", .version = RC_VERSION)
 #else
 #define RC_MODULE_MAGIC PG_MODULE_MAGIC
-#endif
-
-/* Shared memory is asked for in a hook since 15, in _PG_init before */
-#if PG_VERSION_NUM >= 150000
-#define rc_install_request_hook(previous, hook) \
-	((previous) = shmem_request_hook, shmem_request_hook = (hook))
-#else
-typedef void (*shmem_request_hook_type) (void);
-#define rc_install_request_hook(previous, hook) \
-	((previous) = NULL, (hook) ())
-#endif
-
-#if PG_VERSION_NUM < 150000
-#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 /* A wait set that lives as long as the process */
@@ -82,30 +68,6 @@ rc_owns_database(Oid database, Oid role)
 #endif
 }
 
-/* Prepares fcinfo for a set that is returned as a whole */
-static inline void
-rc_init_materialized_set(FunctionCallInfo fcinfo)
-{
-#if PG_VERSION_NUM >= 150000
-	InitMaterializedSRF(fcinfo, 0);
-#else
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext previous;
-	TupleDesc	tupdesc;
-
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || (rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	previous = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-											  false, work_mem);
-	rsinfo->setDesc = tupdesc;
-	MemoryContextSwitchTo(previous);
-#endif
-}
+#define rc_init_materialized_set(fcinfo) InitMaterializedSRF((fcinfo), 0)
 
 #endif

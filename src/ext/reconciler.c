@@ -46,7 +46,8 @@ _PG_init(void)
 	rc_guc_define(preloading);
 	if (!preloading)
 		return;
-	rc_install_request_hook(previous_request_hook, request_shmem);
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
 	rc_dropdb_install_hook();

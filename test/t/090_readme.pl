@@ -44,9 +44,14 @@ my @first = blocks('The first confirmed payment', 'sql');
 my $explain = pop @first;
 my $watch = pop @first;
 run($_) for @first;
-my ($address) = $section{'The first confirmed payment'} =~ /'(0x[0-9a-fA-F]{40})'/;
-my ($amount) = $section{'The first confirmed payment'} =~ /'ETH', (\d+),/;
-$chain->send_eth($address, $amount);
+# Observed, and found unpaid: only then it is paid, as the README says.
+ok(wait_until(sub { $node->safe_psql('shop', 'SELECT observed_at IS NOT NULL FROM reconciler.network_status') eq 't' }),
+	'the network was observed');
+is($node->safe_psql('shop', 'SELECT status FROM payment_requests'), 'pending', 'nothing is paid, the request is pending');
+my ($pay) = blocks('The first confirmed payment', 'sh');
+my $endpoint = $chain->url;
+$pay =~ s{http://127\.0\.0\.1:8545}{$endpoint}g;
+is(system('sh', '-c', "$pay >/dev/null"), 0, 'the payment is sent');
 ok(wait_until(sub { $node->safe_psql('shop', 'SELECT status FROM payment_requests') eq 'confirmed' }),
 	'the request is confirmed');
 like(run($watch), qr/confirmed/, 'the history says so');
