@@ -147,7 +147,7 @@ UPDATE reconciler.batches SET due_at = '-infinity';
 SELECT bool_and(failing) AS failing FROM reconciler.claim('w1', :net, -1, 100, '15 s', '15 s');
 SELECT * FROM cycle('{}', 131, more => '{"failure": "connection refused"}');
 SELECT failures, due_at - claimed_at AS back_off FROM reconciler.batches;
--- Not later than an expiry needs it, not more than 5 minutes
+-- The next look is no later than after a success: what rests is the endpoint
 UPDATE reconciler.batches SET failures = 10;
 UPDATE invoices SET expires_at = clock_timestamp() - interval '59 min' WHERE id = 1;
 SELECT * FROM cycle('{}', 131, more => '{"failure": "connection refused"}');

@@ -14,7 +14,9 @@ CREATE TYPE _look AS (
 	tip_hash text,
 	depth_height bigint,
 	depth_hash text,
-	heights_grow boolean		-- false: a chain whose past may be rewritten at will
+	heights_grow boolean,		-- false: a chain whose past may be rewritten at will
+	tip_time timestamptz,
+	failure text				-- not null: nothing was observed
 );
 
 -- What a look found out about one request
@@ -199,6 +201,161 @@ $$;
 COMMENT ON FUNCTION _doubt(_look, batches, networks, timestamptz, jsonb) IS
 'Why an observation must not be believed, or null';
 
+CREATE FUNCTION _begin_look(network networks, worker_id text, looked_at timestamptz)
+RETURNS _look
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v_look reconciler._look;
+BEGIN
+	v_look.worker_id := worker_id;
+	v_look.network_id := network.network_id;
+	v_look.confirmations := network.confirmations;
+	v_look.detected_bps := network.detected_bps;
+	v_look.confirmed_bps := network.confirmed_bps;
+	v_look.looked_at := looked_at;
+	v_look.grace := least(coalesce(network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
+	v_look.heights_grow := network.max_tip_age IS NOT NULL;
+	RETURN v_look;
+END
+$$;
+
+COMMENT ON FUNCTION _begin_look(networks, text, timestamptz) IS
+'A look at a network as far as its settings say what it is; blocks and failure are still to be filled in';
+
+CREATE FUNCTION _take_blocks(look _look, observation jsonb)
+RETURNS _look
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	look.tip_height := (observation #>> '{tip,height}')::bigint;
+	look.tip_hash := observation #>> '{tip,hash}';
+	look.tip_time := to_timestamp((observation #>> '{tip,time}')::double precision);
+	look.chain_time := CASE WHEN look.heights_grow THEN look.tip_time END;
+	look.depth_height := (observation #>> '{depth,height}')::bigint;
+	look.depth_hash := observation #>> '{depth,hash}';
+	look.failure := left(observation ->> 'failure', 1000);
+	RETURN look;
+END
+$$;
+
+COMMENT ON FUNCTION _take_blocks(_look, jsonb) IS 'Fills in which blocks were looked at, or why none were';
+
+CREATE FUNCTION _observed_findings(observation jsonb, lo bigint, hi bigint)
+RETURNS _finding[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(ROW(r.seq, NULL, NULL, a.seen, a.settled,
+						 CASE WHEN r.error IS NOT NULL THEN left(r.error, 1000)
+							  WHEN a.seen IS NULL OR a.settled IS NULL THEN 'the worker reported no valid amount' END)::reconciler._finding)
+	FROM (SELECT DISTINCT ON (x.seq) x.*
+		  FROM jsonb_to_recordset(observation -> 'requests') AS x(seq bigint, seen text, settled text, error text)) r
+	CROSS JOIN LATERAL (SELECT reconciler._amount(r.seen), reconciler._amount(r.settled)) a(seen, settled)
+	WHERE r.seq >= $2 AND r.seq < $3
+$$;
+
+COMMENT ON FUNCTION _observed_findings(jsonb, bigint, bigint) IS
+'The findings of an observation, those whose seq lies in [lo, hi)';
+
+CREATE FUNCTION _failed_findings(look _look, lo bigint, hi bigint)
+RETURNS _finding[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+	SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, $1.failure)::reconciler._finding)
+	FROM reconciler.queue q
+	WHERE q.network_id = $1.network_id AND q.seq >= $2 AND q.seq < $3 AND q.status = 'pending'
+	  AND q.expires_at <= $1.looked_at - $1.grace
+$$;
+
+COMMENT ON FUNCTION _failed_findings(_look, bigint, bigint) IS
+'What a failed look says of the requests with seq in [lo, hi) whose grace is over';
+
+CREATE FUNCTION _judge(look _look, findings _finding[])
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v_moves reconciler._finding[];
+	v_alone boolean[];
+	v_notes reconciler._finding[];
+	v_outcomes jsonb := '[]';
+BEGIN
+	IF findings IS NULL THEN
+		RETURN v_outcomes;
+	END IF;
+	SELECT array_agg(d.finding ORDER BY d.alone, (d.finding).source_id, d.error_at, (d.finding).seq)
+			   FILTER (WHERE d.reason IS NOT NULL),
+		   array_agg(d.alone ORDER BY d.alone, (d.finding).source_id, d.error_at, (d.finding).seq)
+			   FILTER (WHERE d.reason IS NOT NULL),
+		   array_agg(d.finding) FILTER (WHERE d.reason IS NULL AND d.changed AND look.failure IS NULL)
+	INTO v_moves, v_alone, v_notes
+	FROM (SELECT x.*, x.error_at IS NOT NULL AS alone
+		  FROM reconciler._decide(look, findings, NULL) x) d;
+
+	IF v_moves IS NOT NULL THEN
+		v_outcomes := reconciler._move_each(look, v_moves, v_alone);
+		v_notes := v_notes || (SELECT array_agg(ROW(o.seq, NULL, NULL, NULL, NULL, o.reason)::reconciler._finding)
+							   FROM jsonb_to_recordset(v_outcomes) AS o(outcome text, seq bigint, reason text)
+							   WHERE o.outcome = 'failed');
+	END IF;
+	IF v_notes IS NOT NULL THEN
+		PERFORM reconciler._note(look, v_notes);
+	END IF;
+	IF v_outcomes <> '[]' THEN
+		PERFORM reconciler._notify(v_outcomes);
+	END IF;
+	RETURN v_outcomes;
+END
+$$;
+
+COMMENT ON FUNCTION _judge(_look, _finding[]) IS
+'The core of settling: changes statuses where findings make that due, keeps what is known of the others, tells listeners. Returns the outcomes, [{outcome, source, request_id, from_status, to_status, reason}, …]. Knows no batch and no lease: the caller holds whatever keeps others from judging by an older look';
+
+CREATE FUNCTION _outcomes(outcomes jsonb)
+RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT o.outcome, o.source, o.request_id, o.from_status, o.to_status, o.reason
+	FROM jsonb_to_recordset($1)
+		 AS o(outcome text, source text, request_id text, from_status text, to_status text, reason text)
+$$;
+
+COMMENT ON FUNCTION _outcomes(jsonb) IS 'What _judge returns, as settle''s rows';
+
+CREATE FUNCTION _end_lease(b batches, failure text, keep boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	-- Not finite: an administrator wants the batch looked at now.
+	v_due timestamptz := CASE WHEN failure IS NOT NULL OR isfinite(b.due_at)
+							  THEN b.claimed_at + b.poll_interval ELSE b.due_at END;
+BEGIN
+	IF failure IS NULL AND keep AND v_due = b.lease_until THEN
+		UPDATE reconciler.batches x SET failures = 0, error = NULL
+		WHERE x.network_id = b.network_id AND x.lo = b.lo AND x.failures > 0;
+		RETURN;
+	END IF;
+	UPDATE reconciler.batches x
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = v_due, error = failure,
+		failures = CASE WHEN failure IS NULL THEN 0 ELSE least(b.failures, 1000) + 1 END
+	WHERE x.network_id = b.network_id AND x.lo = b.lo;
+END
+$$;
+
+COMMENT ON FUNCTION _end_lease(batches, text, boolean) IS
+'Gives back the lease of a batch that was looked at, and says when it is due again. keep: a lease that ends when the batch comes due may as well stay';
+
 CREATE FUNCTION settle(worker_id text, network_id int, lo bigint, token xid8, observation jsonb)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -215,112 +372,23 @@ DECLARE
 	b reconciler.batches;
 	v_network reconciler.networks;
 	v_look reconciler._look;
-	v_failure text := left(observation ->> 'failure', 1000);
-	v_tip_time timestamptz := to_timestamp((observation #>> '{tip,time}')::double precision);
-	v_findings reconciler._finding[];
-	v_moves reconciler._finding[];
-	v_alone boolean[];
-	v_notes reconciler._finding[];
-	v_outcomes jsonb := '[]';
-	v_poll interval;
-	v_due timestamptz;
-	v_next_expiry timestamptz;
+	v_outcomes jsonb;
 BEGIN
 	SELECT * INTO b FROM reconciler.batches x
 	WHERE x.network_id = settle.network_id AND x.lo = settle.lo FOR UPDATE;
-	IF NOT FOUND OR b.lease_token IS DISTINCT FROM settle.token THEN
-		PERFORM reconciler._lease_lost(settle.network_id, settle.lo, settle.token);
-	END IF;
 	SELECT * INTO v_network FROM reconciler.networks x WHERE x.network_id = settle.network_id;
-	IF NOT FOUND THEN
+	IF settle.token IS NULL OR b.lease_token IS DISTINCT FROM settle.token OR v_network.network_id IS NULL THEN
 		PERFORM reconciler._lease_lost(settle.network_id, settle.lo, settle.token);
 	END IF;
 
-	v_look.worker_id := settle.worker_id;
-	v_look.network_id := settle.network_id;
-	v_look.confirmations := v_network.confirmations;
-	v_look.detected_bps := v_network.detected_bps;
-	v_look.confirmed_bps := v_network.confirmed_bps;
-	v_look.looked_at := b.claimed_at;
-	v_look.grace := least(coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
-	v_look.tip_height := (observation #>> '{tip,height}')::bigint;
-	v_look.tip_hash := observation #>> '{tip,hash}';
-	v_look.depth_height := (observation #>> '{depth,height}')::bigint;
-	v_look.depth_hash := observation #>> '{depth,hash}';
-	v_look.heights_grow := v_network.max_tip_age IS NOT NULL;
-	v_look.chain_time := CASE WHEN v_look.heights_grow THEN v_tip_time END;
-	v_failure := coalesce(v_failure, reconciler._doubt(v_look, b, v_network, v_tip_time, observation));
-
-	IF v_failure IS NULL THEN
-		SELECT array_agg(ROW(r.seq, NULL, NULL, a.seen, a.settled,
-							 CASE WHEN r.error IS NOT NULL THEN left(r.error, 1000)
-								  WHEN a.seen IS NULL OR a.settled IS NULL THEN 'the worker reported no valid amount' END)::reconciler._finding)
-		INTO v_findings
-		FROM (SELECT DISTINCT ON (x.seq) x.*
-			  FROM jsonb_to_recordset(observation -> 'requests') AS x(seq bigint, seen text, settled text, error text)) r
-		CROSS JOIN LATERAL (SELECT reconciler._amount(r.seen), reconciler._amount(r.settled)) a(seen, settled)
-		WHERE r.seq >= b.lo AND r.seq < b.hi;
-	ELSE
-		SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, v_failure)::reconciler._finding)
-			   FILTER (WHERE q.expires_at <= b.claimed_at - v_look.grace),
-			   min(q.expires_at) FILTER (WHERE q.expires_at > b.claimed_at - v_look.grace
-											   AND q.expires_at < b.claimed_at - v_look.grace + interval '10 minutes')
-		INTO v_findings, v_next_expiry
-		FROM reconciler.queue q
-		WHERE q.network_id = b.network_id AND q.seq >= b.lo AND q.seq < b.hi AND q.status = 'pending';
-	END IF;
-
-	IF v_findings IS NOT NULL THEN
-		SELECT array_agg(d.finding ORDER BY d.alone, (d.finding).source_id, d.error_at, (d.finding).seq)
-				   FILTER (WHERE d.reason IS NOT NULL),
-			   array_agg(d.alone ORDER BY d.alone, (d.finding).source_id, d.error_at, (d.finding).seq)
-				   FILTER (WHERE d.reason IS NOT NULL),
-			   array_agg(d.finding) FILTER (WHERE d.reason IS NULL AND d.changed AND v_failure IS NULL)
-		INTO v_moves, v_alone, v_notes
-		FROM (SELECT x.*, x.error_at IS NOT NULL AS alone
-			  FROM reconciler._decide(v_look, v_findings, NULL) x) d;
-	END IF;
-
-	IF v_moves IS NOT NULL THEN
-		v_outcomes := reconciler._move_each(v_look, v_moves, v_alone);
-		v_notes := v_notes || (SELECT array_agg(ROW(o.seq, NULL, NULL, NULL, NULL, o.reason)::reconciler._finding)
-							   FROM jsonb_to_recordset(v_outcomes) AS o(outcome text, seq bigint, reason text)
-							   WHERE o.outcome = 'failed');
-	END IF;
-	IF v_notes IS NOT NULL THEN
-		PERFORM reconciler._note(v_look, v_notes);
-	END IF;
-
-	IF v_failure IS NOT NULL THEN
-		v_poll := b.poll_interval;
-		b.failures := least(b.failures, 1000) + 1;
-		v_due := greatest(b.claimed_at + v_poll,
-			least(b.claimed_at + greatest(least(v_poll * (2 ^ least(b.failures, 16)), interval '5 minutes'), v_poll),
-				  v_next_expiry + v_look.grace));
-	ELSE
-		b.failures := 0;
-		-- Not finite: an administrator wants the batch looked at now.
-		v_due := CASE WHEN isfinite(b.due_at) THEN b.claimed_at + b.poll_interval ELSE b.due_at END;
-	END IF;
-	IF v_failure IS NULL AND (observation ->> 'release')::boolean IS FALSE
-	   AND v_due = b.lease_until AND v_outcomes = '[]' THEN
-		UPDATE reconciler.batches x SET failures = 0, error = NULL
-		WHERE x.network_id = b.network_id AND x.lo = b.lo AND x.failures > 0;
-	ELSE
-		UPDATE reconciler.batches x
-		SET lease_owner = NULL, lease_until = NULL, lease_token = NULL,
-			due_at = v_due, failures = b.failures, error = v_failure
-		WHERE x.network_id = b.network_id AND x.lo = b.lo;
-	END IF;
-
-	PERFORM reconciler._note_tip(v_look, v_failure, v_tip_time);
-	IF v_outcomes <> '[]' THEN
-		PERFORM reconciler._notify(v_outcomes);
-		RETURN QUERY
-		SELECT o.outcome, o.source, o.request_id, o.from_status, o.to_status, o.reason
-		FROM jsonb_to_recordset(v_outcomes)
-			 AS o(outcome text, source text, request_id text, from_status text, to_status text, reason text);
-	END IF;
+	v_look := reconciler._take_blocks(reconciler._begin_look(v_network, settle.worker_id, b.claimed_at), observation);
+	v_look.failure := coalesce(v_look.failure, reconciler._doubt(v_look, b, v_network, v_look.tip_time, observation));
+	v_outcomes := reconciler._judge(v_look,
+		CASE WHEN v_look.failure IS NULL THEN reconciler._observed_findings(observation, b.lo, b.hi)
+			 ELSE reconciler._failed_findings(v_look, b.lo, b.hi) END);
+	PERFORM reconciler._end_lease(b, v_look.failure, (observation ->> 'release')::boolean IS FALSE AND v_outcomes = '[]');
+	PERFORM reconciler._note_tip(v_look, v_look.failure, v_look.tip_time);
+	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
 END
 $$;
 
