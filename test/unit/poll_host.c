@@ -83,13 +83,15 @@ keep_observation(void *arg, rc_observation *observation)
 	*(rc_observation **) arg = observation;
 }
 
+rc_tip_bounds look_bounds;
+
 /* Runs one look to its end */
 rc_observation *
 look_and_wait(rc_http *http, rc_network *network, const rc_request *requests, int nrequests)
 {
 	rc_observation *observation = NULL;
 	int64_t		give_up = rc_now_ms() + 30000;
-	rc_look    *look = rc_look_start(http, poll_host(), network, requests, nrequests, keep_observation, &observation);
+	rc_look    *look = rc_look_start(http, poll_host(), network, &look_bounds, requests, nrequests, keep_observation, &observation);
 
 	while (observation == NULL && rc_now_ms() < give_up)
 		rc_http_step(http, 1000);

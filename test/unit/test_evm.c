@@ -801,7 +801,7 @@ test_cancel(void **state)
 	add_requests(f, 60);
 	for (int steps = 0; steps < 40; steps++)
 	{
-		rc_look    *running = rc_look_start(f->http, poll_host(), &f->network, f->requests, f->nrequests,
+		rc_look    *running = rc_look_start(f->http, poll_host(), &f->network, &look_bounds, f->requests, f->nrequests,
 											count_observation, &observed);
 
 		for (int i = 0; i < steps && observed == 0; i++)

@@ -9,6 +9,7 @@ struct rc_look
 	rc_http    *http;
 	const rc_host *host;
 	rc_network *network;
+	rc_tip_bounds bounds;
 	const rc_request *requests;
 	int			nrequests;
 	rc_observed done;
@@ -17,10 +18,9 @@ struct rc_look
 	rc_attempt	attempt;
 	bool		attempting;
 	bool		succeeded;		/* what the attempt that just ended came to */
-	int			next_endpoint;
+	rc_endpoint_walk walk;
 	rc_timer   *timer;			/* the next thing to do, NULL while an attempt runs */
 	rc_observation *observation;
-	rc_buffer	failures;		/* of the endpoints tried */
 };
 
 /* The observer of a kind of endpoint */
@@ -55,7 +55,7 @@ free_look(rc_look *look)
 {
 	if (look->timer != NULL)
 		rc_timer_cancel(look->timer);
-	rc_buffer_free(&look->failures);
+	rc_endpoint_walk_end(&look->walk);
 	free(look);
 }
 
@@ -70,6 +70,7 @@ deliver(rc_look *look, char *failure)
 	if (observation == NULL)
 		observation = new_observation(look->nrequests);
 	observation->failure = failure;
+	observation->asked = look->walk.asked;
 	observation->chain_id = look->network->chain_id;
 	look->observation = NULL;
 	free_look(look);
@@ -80,34 +81,24 @@ deliver(rc_look *look, char *failure)
 static bool
 try_next(rc_look *look)
 {
-	rc_network *network = look->network;
+	rc_endpoint *endpoint = rc_endpoint_walk_next(&look->walk);
 
-	while (look->next_endpoint < network->nendpoints)
-	{
-		rc_endpoint *endpoint = &network->endpoints[look->next_endpoint++];
-
-		if (!rc_endpoint_usable(endpoint))
-		{
-			/* It rests. What it rests for is still what is wrong */
-			rc_buffer_printf(&look->failures, "%s%s: %s", look->failures.len > 0 ? "; " : "", endpoint->shown,
-							 endpoint->error != NULL ? endpoint->error : "failed");
-			continue;
-		}
-		look->observation = new_observation(look->nrequests);
-		memset(&look->attempt, 0, sizeof(look->attempt));
-		look->attempt.http = look->http;
-		look->attempt.host = look->host;
-		look->attempt.network = network;
-		look->attempt.endpoint = endpoint;
-		look->attempt.requests = look->requests;
-		look->attempt.nrequests = look->nrequests;
-		look->attempt.observation = look->observation;
-		look->attempt.look = look;
-		look->attempting = true;
-		look->observer->start(&look->attempt);
-		return true;
-	}
-	return false;
+	if (endpoint == NULL)
+		return false;
+	look->observation = new_observation(look->nrequests);
+	memset(&look->attempt, 0, sizeof(look->attempt));
+	look->attempt.http = look->http;
+	look->attempt.host = look->host;
+	look->attempt.network = look->network;
+	look->attempt.endpoint = endpoint;
+	look->attempt.bounds = look->bounds;
+	look->attempt.requests = look->requests;
+	look->attempt.nrequests = look->nrequests;
+	look->attempt.observation = look->observation;
+	look->attempt.look = look;
+	look->attempting = true;
+	look->observer->start(&look->attempt);
+	return true;
 }
 
 /* The look's next move, from a timer: deliver, or the next endpoint */
@@ -115,7 +106,6 @@ static void
 proceed(void *arg)
 {
 	rc_look    *look = arg;
-	char	   *failure;
 
 	look->timer = NULL;
 	if (look->succeeded)
@@ -126,23 +116,12 @@ proceed(void *arg)
 				rc_endpoint_make_presentable(look->observation->results[i].error, look->attempt.endpoint);
 		}
 		deliver(look, NULL);
-		return;
 	}
-	if (look->observer == NULL)
-	{
+	else if (look->observer == NULL)
 		deliver(look, rc_asprintf("network %s/%s is not registered, or of a kind that can't be observed",
 								  look->network->chain, look->network->network));
-		return;
-	}
-	if (look->network->nendpoints == 0)
-	{
-		deliver(look, rc_asprintf("network %s/%s has no endpoint", look->network->chain, look->network->network));
-		return;
-	}
-	if (try_next(look))
-		return;
-	failure = rc_strdup(look->failures.data != NULL ? look->failures.data : "no endpoint can be asked");
-	deliver(look, failure);
+	else if (!try_next(look))
+		deliver(look, rc_endpoint_walk_problem(&look->walk));
 }
 
 /* An attempt has ended; the observer is still on the stack */
@@ -169,21 +148,19 @@ void
 rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
 {
 	rc_look    *look = attempt->look;
-	rc_endpoint *endpoint = attempt->endpoint;
 
-	rc_endpoint_failed(endpoint, retry_after_ms, error);
+	rc_endpoint_walk_failed(&look->walk, retry_after_ms, error);
 	rc_observation_free(look->observation);
 	look->observation = NULL;
-	rc_buffer_printf(&look->failures, "%s%s: %s", look->failures.len > 0 ? "; " : "", endpoint->shown, error);
-	if (look->next_endpoint < look->network->nendpoints)
+	if (look->walk.next < look->walk.nendpoints)
 		rc_log(look->host, RC_LOG_INFO, "network %s/%s: endpoint %s failed, trying the next: %s",
-			   look->network->chain, look->network->network, endpoint->shown, error);
+			   look->network->chain, look->network->network, attempt->endpoint->shown, error);
 	attempt_ended(attempt);
 }
 
 /* Starts a look; the observation comes from an rc_http_step */
 rc_look *
-rc_look_start(rc_http *http, const rc_host *host, rc_network *network,
+rc_look_start(rc_http *http, const rc_host *host, rc_network *network, const rc_tip_bounds *bounds,
 			  const rc_request *requests, int nrequests, rc_observed done, void *arg)
 {
 	rc_look    *look = rc_calloc(1, sizeof(*look));
@@ -191,11 +168,13 @@ rc_look_start(rc_http *http, const rc_host *host, rc_network *network,
 	look->http = http;
 	look->host = host;
 	look->network = network;
+	look->bounds = *bounds;
 	look->requests = requests;
 	look->nrequests = nrequests;
 	look->done = done;
 	look->arg = arg;
 	look->observer = observer_of(network->kind);
+	rc_endpoint_walk_begin(&look->walk, network->endpoints, network->nendpoints);
 	look->timer = rc_http_after(http, 0, proceed, look);
 	return look;
 }

@@ -12,13 +12,14 @@ typedef void (*rc_observed) (void *arg, rc_observation *observation);
 typedef struct rc_look rc_look;
 
 /*
- * Starts a look. network and requests must outlive it. Tries the network's
- * endpoints in order of preference, leaving out those whose retry_at_ms has
- * not come; when none is left the observation's failure says so (delivered
- * from a timer, never from inside this call).
+ * Starts a look. network and requests must outlive it. Asks the network's
+ * endpoints in order of preference, each once at most, leaving out those that
+ * rest; when none is left the observation's failure says so (delivered from a
+ * timer, never from inside this call). A tip beyond bounds is its endpoint's
+ * failure.
  */
 extern rc_look *rc_look_start(rc_http *http, const rc_host *host, rc_network *network,
-							  const rc_request *requests, int nrequests,
+							  const rc_tip_bounds *bounds, const rc_request *requests, int nrequests,
 							  rc_observed done, void *arg);
 extern void rc_look_cancel(rc_look *look);
 

@@ -11,6 +11,7 @@ typedef struct rc_attempt
 	const rc_host *host;
 	rc_network *network;
 	rc_endpoint *endpoint;
+	rc_tip_bounds bounds;		/* of the tip: rc_tip_problem */
 	const rc_request *requests;
 	int			nrequests;
 	rc_observation *observation;	/* to fill in: tip, depth and results[0..nrequests), all zeroed at start */

@@ -326,7 +326,7 @@ begin_look(void *arg)
 	network_loop *loop = cycle->loop;
 
 	cycle->timer = NULL;
-	cycle->look = rc_look_start(loop->engine->http, loop->engine->options->host, loop->network,
+	cycle->look = rc_look_start(loop->engine->http, loop->engine->options->host, loop->network, &cycle->batch->bounds,
 								cycle->batch->requests, cycle->batch->nrequests, observed, cycle);
 }
 

@@ -76,6 +76,74 @@ rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error)
 		endpoint->retry_at_ms = now + retry_after_ms;
 }
 
+void
+rc_endpoint_walk_begin(rc_endpoint_walk *walk, rc_endpoint *endpoints, int nendpoints)
+{
+	memset(walk, 0, sizeof(*walk));
+	walk->endpoints = endpoints;
+	walk->nendpoints = nendpoints;
+}
+
+/* Keeps what is wrong with an endpoint for whoever has to say why there is no answer */
+static void
+note_problem(rc_endpoint_walk *walk, const rc_endpoint *endpoint)
+{
+	rc_buffer_printf(&walk->problems, "%s%s: %s", walk->problems.len > 0 ? "; " : "", endpoint->shown,
+					 endpoint->error != NULL ? endpoint->error : "failed");
+}
+
+rc_endpoint *
+rc_endpoint_walk_next(rc_endpoint_walk *walk)
+{
+	walk->current = NULL;
+	while (walk->next < walk->nendpoints && walk->current == NULL)
+	{
+		rc_endpoint *endpoint = &walk->endpoints[walk->next++];
+
+		if (rc_endpoint_usable(endpoint))
+			walk->current = endpoint;
+		else
+			note_problem(walk, endpoint);	/* what it rests for is still what is wrong */
+	}
+	walk->asked = walk->asked || walk->current != NULL;
+	return walk->current;
+}
+
+void
+rc_endpoint_walk_failed(rc_endpoint_walk *walk, long retry_after_ms, char *error)
+{
+	rc_endpoint_failed(walk->current, retry_after_ms, error);
+	note_problem(walk, walk->current);
+}
+
+char *
+rc_endpoint_walk_problem(const rc_endpoint_walk *walk)
+{
+	return rc_strdup(walk->problems.data != NULL ? walk->problems.data : "the network has no endpoint");
+}
+
+void
+rc_endpoint_walk_end(rc_endpoint_walk *walk)
+{
+	rc_buffer_free(&walk->problems);
+	walk->current = NULL;
+}
+
+int64_t
+rc_endpoints_rest_until(const rc_endpoint *endpoints, int nendpoints)
+{
+	int64_t		first = INT64_MAX;
+
+	for (int i = 0; i < nendpoints; i++)
+	{
+		if (rc_endpoint_usable(&endpoints[i]))
+			return 0;
+		if (endpoints[i].retry_at_ms < first)
+			first = endpoints[i].retry_at_ms;
+	}
+	return first;
+}
+
 /* The first byte of a text that isn't white space */
 static char
 first_character(const char *text)

@@ -2,6 +2,7 @@
 #ifndef RC_ENDPOINT_H
 #define RC_ENDPOINT_H
 
+#include "core/base/memory.h"
 #include "core/net/http.h"
 
 /* What one worker has learnt of an endpoint; lives as long as the network's configuration */
@@ -24,6 +25,36 @@ extern void rc_endpoint_succeeded(rc_endpoint *endpoint);
 
 /* It rests; error (rc_malloc'd) is taken over as endpoint->error, with its secrets redacted and in one line of UTF-8 */
 extern void rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error);
+
+/*
+ * One walk over endpoints in order of preference: each is asked once at most,
+ * so that two that fail in turn can't keep a look or a step going. begin,
+ * then next until it is NULL or the endpoint has answered; end frees.
+ */
+typedef struct rc_endpoint_walk
+{
+	rc_endpoint *endpoints;
+	int			nendpoints;
+	int			next;
+	rc_endpoint *current;		/* being asked; NULL: before the first, behind the last */
+	bool		asked;			/* any of them; else all rest, and nothing was found out */
+	rc_buffer	problems;		/* of those asked and those that rest */
+} rc_endpoint_walk;
+
+extern void rc_endpoint_walk_begin(rc_endpoint_walk *walk, rc_endpoint *endpoints, int nendpoints);
+
+/* The next endpoint to ask, those that rest left out; NULL: none is left */
+extern rc_endpoint *rc_endpoint_walk_next(rc_endpoint_walk *walk);
+
+/* The current endpoint is at fault: like rc_endpoint_failed. Takes over error */
+extern void rc_endpoint_walk_failed(rc_endpoint_walk *walk, long retry_after_ms, char *error);
+
+/* What is wrong with each of them, in one line, rc_malloc'd */
+extern char *rc_endpoint_walk_problem(const rc_endpoint_walk *walk);
+extern void rc_endpoint_walk_end(rc_endpoint_walk *walk);
+
+/* rc_now_ms() at which the first of them may be asked again; 0: one may be asked now; INT64_MAX: there is none */
+extern int64_t rc_endpoints_rest_until(const rc_endpoint *endpoints, int nendpoints);
 
 /*
  * NULL if the response is HTTP 200 with a body that may be JSON (or text, when

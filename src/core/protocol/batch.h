@@ -20,6 +20,18 @@ typedef struct rc_request
 	char	   *error;			/* the last observation's error, or NULL */
 } rc_request;
 
+/*
+ * What the tip of an endpoint must satisfy, by the database's clock when the
+ * batch or the cursor was claimed. Unix seconds; 0: no bound.
+ */
+typedef struct rc_tip_bounds
+{
+	int64_t		min_time;		/* an older tip: the node is behind */
+	int64_t		max_time;		/* a younger one: its clock, or its unit, is wrong */
+	int64_t		floor;			/* a height: a tip below it is behind, */
+	int64_t		floor_min_time; /* if it is also older than this */
+} rc_tip_bounds;
+
 /* A claimed batch: the lease on a run of the queue, and the open requests in it */
 typedef struct rc_batch
 {
@@ -27,6 +39,7 @@ typedef struct rc_batch
 	int64_t		lo;				/* identifies the batch in its network */
 	char	   *token;			/* fencing token */
 	bool		failing;		/* its last look failed: settle wants to hear of a success */
+	rc_tip_bounds bounds;
 	rc_request *requests;		/* oldest first */
 	int			nrequests;
 } rc_batch;

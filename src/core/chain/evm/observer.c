@@ -1,5 +1,6 @@
 /* observer.c: the EVM observer: the tip first, then all balances at the tip and at the depth */
 #include "core/chain/evm/evm.h"
+#include "core/chain/tip.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -126,6 +127,26 @@ on_depth(void *arg, rc_exchange_result *result)
 		evm_read_all(look);
 }
 
+/* A header as the observation reports it */
+static void
+set_block(const evm_header *header, rc_block *block)
+{
+	block->known = header->known;
+	block->height = header->number;
+	block->time = header->time;
+	memcpy(block->hash, header->hash, sizeof(block->hash));
+}
+
+/* NULL, or why the tip that the endpoint named last can't be the chain's, as of this look's claim */
+static char *
+tip_problem(const evm_look *look)
+{
+	rc_block	tip;
+
+	set_block(&look->learned->tip, &tip);
+	return rc_tip_problem(&look->attempt->bounds, &tip);
+}
+
 /* The tip is known: choose the depth, read the balances */
 static void
 start_reading(evm_look *look)
@@ -191,6 +212,8 @@ on_tip(void *arg, rc_exchange_result *result)
 	result->failure = NULL;
 	if (error == NULL)
 		error = take_tip(look, result->replies, result->nreplies);
+	if (error == NULL)
+		error = tip_problem(look);
 	if (error != NULL)
 		(void) evm_fail(look, result->retry_after_ms, error);
 	else
@@ -252,16 +275,6 @@ set_result(const evm_look *look, evm_pair *pair, rc_result *result)
 		else
 			result->settled = look->too_short ? rc_uint256_zero : pair->tip.value;
 	}
-}
-
-/* A header as the observation reports it */
-static void
-set_block(const evm_header *header, rc_block *block)
-{
-	block->known = header->known;
-	block->height = header->number;
-	block->time = header->time;
-	memcpy(block->hash, header->hash, sizeof(block->hash));
 }
 
 /* Everything was read */
@@ -344,12 +357,14 @@ get_learned(rc_endpoint *endpoint)
 
 /*
  * May the tip of an earlier look serve this one? Not if a request expires: what
- * was mined since then would be missed, and the request's last look is this.
+ * was mined since then would be missed, and the request's last look is this. Nor
+ * if it is too old for this look: there may be a younger one by now.
  */
 static bool
 is_tip_fresh(const evm_look *look)
 {
 	const rc_attempt *attempt = look->attempt;
+	char	   *problem;
 
 	if (!look->learned->tip.known || look->started_ms - look->learned->tip_asked_ms >= TIP_FRESH_MS)
 		return false;
@@ -358,7 +373,9 @@ is_tip_fresh(const evm_look *look)
 		if (attempt->requests[i].expiring)
 			return false;
 	}
-	return true;
+	problem = tip_problem(look);
+	free(problem);
+	return problem == NULL;
 }
 
 /* rc_observer.start */
