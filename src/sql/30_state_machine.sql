@@ -1,4 +1,29 @@
 -- The state machine: when an open request changes its status.
+--
+-- A look at a request has one of three answers:
+--   observed  both amounts are known
+--   failed    an endpoint was asked, and could not say
+--   none      nobody was asked, or what came must not be believed
+-- What was observed is put into a class, by the thresholds of the network:
+--   confirmed  at the confirmation depth there is enough
+--   detected   there is enough to be detected, at the tip or at the depth
+--   some       there is less
+--   nothing    there is nothing
+--
+--   status    answer    paid           expired  gone  | reason      new status
+--   --------  --------  -------------  -------  ----  | ----------  ----------
+--   any       observed  confirmed      any      any   | settled     confirmed
+--   pending   observed  detected       any      any   | seen        detected
+--   pending   observed  some           yes      any   | underpaid   expired
+--   pending   observed  nothing        yes      any   | unpaid      expired
+--   detected  observed  some, nothing  yes      yes   | vanished    expired
+--   pending   failed    any            yes      any   | unobserved  expired
+--   in every other case                               | (none)      as it was
+--
+-- expired: of what was observed, the request's time was over by the clocks of
+-- both database and chain; of what failed, it was over for longer than the grace.
+-- gone: what had been detected is missing for as many blocks as would have
+-- confirmed it. A reorganised transaction is usually mined again in the next block.
 
 CREATE FUNCTION _threshold(expected numeric, bps int)
 RETURNS numeric
@@ -11,29 +36,62 @@ $$;
 COMMENT ON FUNCTION _threshold(numeric, int) IS
 'ceil(expected * bps / 10000), at least 1 minor unit; null expects anything above 0';
 
-CREATE FUNCTION _verdict(status text, expected numeric, expires_at timestamptz,
-	seen numeric, settled numeric, failed boolean, detected_bps int, confirmed_bps int,
-	looked_at timestamptz, chain_time timestamptz, grace interval)
+CREATE FUNCTION _paid(expected numeric, seen numeric, settled numeric, detected_bps int, confirmed_bps int)
 RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	-- What is there at the depth but no longer at the tip was paid, and moved on.
+	SELECT CASE WHEN seen IS NULL OR settled IS NULL THEN NULL
+				WHEN settled >= reconciler._threshold(expected, confirmed_bps) THEN 'confirmed'
+				WHEN greatest(seen, settled) >= reconciler._threshold(expected, detected_bps) THEN 'detected'
+				WHEN greatest(seen, settled) > 0 THEN 'some'
+				ELSE 'nothing' END
+$$;
+
+COMMENT ON FUNCTION _paid(numeric, numeric, numeric, int, int) IS
+'The class of what was observed: confirmed, detected, some or nothing; null: never observed';
+
+CREATE FUNCTION _expired(expires_at timestamptz, answer text, looked_at timestamptz, chain_time timestamptz, grace interval)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT coalesce(CASE WHEN answer = 'observed' THEN expires_at <= least(looked_at, chain_time)
+						 ELSE expires_at <= looked_at - grace END, false)
+$$;
+
+COMMENT ON FUNCTION _expired(timestamptz, text, timestamptz, timestamptz, interval) IS
+'Whether a request has expired as far as this answer can tell. looked_at: the look began at or after it, by the database''s clock; chain_time: the time of the observed tip, null where it proves nothing';
+
+CREATE FUNCTION _gone(paid_before text, before_height bigint, tip_height bigint, confirmations int, heights_grow boolean)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT coalesce(paid_before IN ('nothing', 'some')
+					AND (NOT heights_grow OR tip_height >= before_height + confirmations - 1), false)
+$$;
+
+COMMENT ON FUNCTION _gone(text, bigint, bigint, int, boolean) IS
+'Whether a payment that was detected is missing for good: it was missing before, at before_height, and since then as many blocks came as would have confirmed it. heights_grow false: a chain whose heights prove nothing';
+
+CREATE FUNCTION _transition(status text, answer text, paid text, expired boolean, gone boolean)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
 	SELECT CASE
+		WHEN answer = 'observed' THEN
+			CASE WHEN paid = 'confirmed' THEN 'settled'
+				 WHEN paid = 'detected' THEN CASE WHEN status = 'pending' THEN 'seen' END
+				 WHEN expired IS NOT TRUE THEN NULL
+				 WHEN status = 'detected' THEN CASE WHEN gone AND paid IN ('some', 'nothing') THEN 'vanished' END
+				 WHEN paid = 'some' THEN 'underpaid'
+				 WHEN paid = 'nothing' THEN 'unpaid' END
 		-- A payment that was seen is not given up because nobody can look.
-		WHEN failed OR seen IS NULL OR settled IS NULL THEN
-			CASE WHEN status = 'pending' AND expires_at <= looked_at - grace THEN 'unobserved' END
-		WHEN settled >= reconciler._threshold(expected, confirmed_bps) THEN 'settled'
-		-- What is there at depth but no longer at the tip was paid, and moved on.
-		WHEN greatest(seen, settled) >= reconciler._threshold(expected, detected_bps) THEN
-			CASE WHEN status = 'pending' THEN 'seen' END
-		WHEN expires_at <= least(looked_at, chain_time) THEN
-			CASE WHEN status = 'detected' THEN 'vanished'
-				 WHEN greatest(seen, settled) > 0 THEN 'underpaid'
-				 ELSE 'unpaid' END
+		WHEN answer = 'failed' AND expired AND status = 'pending' THEN 'unobserved'
 	END
 $$;
 
-COMMENT ON FUNCTION _verdict(text, numeric, timestamptz, numeric, numeric, boolean, int, int, timestamptz, timestamptz, interval) IS
-'The state machine: the reason for which an open request changes its status after a look, or null. looked_at: the look began at or after it, by the database''s clock; chain_time: the time of the observed tip, null where it proves nothing';
+COMMENT ON FUNCTION _transition(text, text, text, boolean, boolean) IS
+'The state machine: the reason for which an open request changes its status after a look, or null';
 
 CREATE FUNCTION _status_after(reason text)
 RETURNS text
@@ -43,3 +101,13 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION _status_after(text) IS 'The status that a transition with this reason leads to';
+
+CREATE FUNCTION _verdict(status text, expected numeric, expires_at timestamptz,
+	seen numeric, settled numeric, failed boolean, detected_bps int, confirmed_bps int,
+	looked_at timestamptz, chain_time timestamptz, grace interval)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+	SELECT reconciler._transition(status, 'observed', reconciler._paid(expected, seen, settled, detected_bps, confirmed_bps),
+								  false, false)
+$$;

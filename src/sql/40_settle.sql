@@ -43,10 +43,10 @@ AS $$
 BEGIN
 	RETURN QUERY
 	SELECT ROW(q.seq, q.source_id, q.request_id,
-			   CASE WHEN d.failed THEN q.seen ELSE f.seen END,
-			   CASE WHEN d.failed THEN q.settled ELSE f.settled END, f.error)::reconciler._finding,
-		   CASE WHEN v.reason = 'vanished' AND g.gone IS NOT TRUE THEN NULL ELSE v.reason END,
-		   CASE WHEN d.stale THEN false
+			   CASE WHEN a.answer <> 'observed' THEN q.seen ELSE f.seen END,
+			   CASE WHEN a.answer <> 'observed' THEN q.settled ELSE f.settled END, f.error)::reconciler._finding,
+		   reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone),
+		   CASE WHEN a.answer = 'none' THEN false
 				WHEN f.error IS NOT NULL THEN q.error IS DISTINCT FROM f.error
 				ELSE q.error IS NOT NULL OR (q.seen, q.settled) IS DISTINCT FROM (f.seen, f.settled) END,
 		   s.status, q.error_at
@@ -54,18 +54,16 @@ BEGIN
 		 AS f(seq, source_id, request_id, seen, settled, error, status)
 	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
 						WHERE x.network_id = look.network_id AND x.seq = f.seq LIMIT 1) q
-	-- A node that knows less than another one did already can't take it back.
-	CROSS JOIN LATERAL (SELECT coalesce(look.heights_grow AND look.tip_height < q.seen_height
-										AND f.seen < q.seen, false)) t(stale)
-	CROSS JOIN LATERAL (SELECT f.error IS NOT NULL OR t.stale, t.stale) d(failed, stale)
 	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status)
-	CROSS JOIN LATERAL (SELECT reconciler._verdict(s.status, q.expected, q.expires_at, f.seen, f.settled, d.failed,
-							   look.detected_bps, look.confirmed_bps, look.looked_at, look.chain_time, look.grace)) v(reason)
-	-- What a reorganisation takes away, the next block mostly brings back: a
-	-- payment has gone when it was gone already as many blocks ago as would
-	-- have confirmed it.
-	CROSS JOIN LATERAL (SELECT greatest(q.seen, q.settled) < reconciler._threshold(q.expected, look.detected_bps)
-							   AND (NOT look.heights_grow OR look.tip_height >= q.seen_height + look.confirmations - 1)) g(gone);
+	-- A node that knows less than another one did already can't take it back.
+	CROSS JOIN LATERAL (SELECT CASE WHEN f.error IS NOT NULL OR f.seen IS NULL OR f.settled IS NULL THEN 'failed'
+									WHEN look.heights_grow AND look.tip_height < q.seen_height AND f.seen < q.seen THEN 'none'
+									ELSE 'observed' END) a(answer)
+	CROSS JOIN LATERAL (SELECT reconciler._paid(q.expected, f.seen, f.settled, look.detected_bps, look.confirmed_bps)) p(paid)
+	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, look.looked_at, look.chain_time, look.grace)) e(expired)
+	CROSS JOIN LATERAL (SELECT reconciler._gone(
+		reconciler._paid(q.expected, q.seen, q.settled, look.detected_bps, look.confirmed_bps),
+		q.seen_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone);
 END
 $$;
 
