@@ -118,8 +118,8 @@ warn_of_superuser(rc_daemon *daemon, rc_pq_store *pq)
 
 	if (store->run(store->ctx, &role_statement, NULL, &rows) == RC_STORE_OK && rows.nrows == 1 &&
 		rc_cell(&rows, 0, 0)[0] == 't')
-		rc_daemon_log(daemon, RC_LOG_WARNING, "the database role is a superuser, and need not be:"
-					  " --help tells which four lines of SQL make a role for reconcilerd");
+		rc_daemon_log(daemon, RC_LOG_WARNING, "database role is a superuser", RC_NO_FIELDS,
+					  "it need not be: --help tells which four lines of SQL make a role for reconcilerd");
 	rc_rows_free(&rows);
 }
 

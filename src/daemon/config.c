@@ -47,6 +47,10 @@ typedef struct option
 static const char *const log_levels[] = {"debug", "info", "warning", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 
+/* A worker's id stands in log lines and in lease_owner as one word */
+#define WORKER_ID_LIMIT 100
+#define WORKER_ID_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_@/-"
+
 /*
  * A second @, or a / in front of the last one, comes from a password that isn't
  * percent-encoded: libpq would take a part of it for a host and name it in errors.
@@ -88,13 +92,11 @@ check_database_url(rc_config *config, const char *value)
 					   "it is neither a libpq URI nor a conninfo string");
 }
 
-/* Log lines and the lease_owner column show it, so that it should read as one word */
 static char *
 check_worker_id(rc_config *config, const char *value)
 {
 	(void) config;
-	if (strlen(value) > 100 ||
-		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_@/-")] != '\0')
+	if (strlen(value) > WORKER_ID_LIMIT || value[strspn(value, WORKER_ID_CHARACTERS)] != '\0')
 		return rc_strdup("give at most 100 letters, digits and .:_@/-");
 	return NULL;
 }
@@ -426,6 +428,9 @@ default_worker_id(rc_config *config)
 
 	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
 		strcpy(host, "unknown");
+	host[WORKER_ID_LIMIT - sizeof(":2147483647") + 1] = '\0';
+	for (char *c = host + strspn(host, WORKER_ID_CHARACTERS); *c != '\0'; c += strspn(c, WORKER_ID_CHARACTERS))
+		*c = '_';
 	config->worker_id = rc_asprintf("%s:%d", host, (int) getpid());
 }
 

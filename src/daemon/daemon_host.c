@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,11 +189,11 @@ host_stop_requested(void *ctx)
 }
 
 static void
-host_log(void *ctx, rc_log_level level, const char *message)
+host_log(void *ctx, const rc_event *event)
 {
 	rc_daemon  *daemon = ctx;
 
-	rc_logger_write(&daemon->logger, level, message);
+	rc_logger_write(&daemon->logger, event);
 }
 
 bool
@@ -208,16 +207,4 @@ rc_daemon_init(rc_daemon *daemon)
 	daemon->host.stop_requested = host_stop_requested;
 	daemon->host.log = host_log;
 	return install_signals();
-}
-
-void
-rc_daemon_log(rc_daemon *daemon, rc_log_level level, const char *format, ...)
-{
-	char		message[1024];
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	rc_logger_write(&daemon->logger, level, message);
 }

@@ -38,7 +38,7 @@ extern long rc_daemon_stop_budget(void);
  */
 extern bool rc_daemon_wait_fd(rc_daemon *daemon, int fd, short events, int64_t deadline_ms);
 
-extern void rc_daemon_log(rc_daemon *daemon, rc_log_level level, const char *format, ...)
-			__attribute__((format(printf, 3, 4)));
+/* rc_log_event of the daemon's host: name, RC_FIELDS(...) or RC_NO_FIELDS, message */
+#define rc_daemon_log(daemon, level, ...) rc_log_event(&(daemon)->host, level, __VA_ARGS__)
 
 #endif

@@ -5,11 +5,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <json-c/json.h>
+
 #include "core/base/memory.h"
+#include "core/base/text.h"
 #include "log.h"
 
 /* Room for YYYY-MM-DDTHH:MM:SS.mmmZ */
 #define TIMESTAMP_SIZE 32
+
+#define LEVEL_ERROR "error"
 
 static const char *
 level_name(rc_log_level level)
@@ -23,7 +28,7 @@ level_name(rc_log_level level)
 		case RC_LOG_WARNING:
 			return "warning";
 	}
-	return "error";
+	return LEVEL_ERROR;
 }
 
 static void
@@ -39,166 +44,131 @@ format_timestamp(char *out)
 	snprintf(out + len, TIMESTAMP_SIZE - len, ".%03dZ", (int) (now.tv_nsec / 1000000));
 }
 
-/* Control characters could forge a second line, or drive the terminal that shows it */
-static void
-append_plain(rc_buffer *line, const char *text)
+/* Valid UTF-8 of at most limit bytes: json-c hands on what it is given */
+static struct json_object *
+json_text(const char *text, size_t limit)
 {
-	for (; *text != '\0'; text++)
-	{
-		char		c = (unsigned char) *text < 0x20 || *text == 0x7f ? ' ' : *text;
-
-		rc_buffer_append(line, &c, 1);
-	}
-}
-
-/* Bytes of the UTF-8 character that text begins with; 0: it isn't one (servers answer anything, and lines are cut) */
-static size_t
-utf8_length(const char *text, size_t len)
-{
-	unsigned char first = (unsigned char) text[0];
-	size_t		n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if (((unsigned char) text[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-static void
-append_json(rc_buffer *line, const char *text, size_t len)
-{
+	struct json_object *string;
+	rc_buffer	valid = {0};
+	size_t		len = strlen(text);
 	size_t		n;
 
-	rc_buffer_append(line, "\"", 1);
+	rc_buffer_append(&valid, "", 0);
 	for (size_t i = 0; i < len; i += n > 0 ? n : 1)
 	{
-		unsigned char c = (unsigned char) text[i];
+		uint32_t	code;
 
-		n = utf8_length(&text[i], len - i);
-		if (c == '"' || c == '\\')
-			rc_buffer_append(line, "\\", 1);
-		if (c < 0x20 || c == 0x7f)
-			rc_buffer_append(line, " ", 1);
-		else if (n == 0)
-			rc_buffer_append(line, "?", 1);
-		else
-			rc_buffer_append(line, &text[i], n);
-	}
-	rc_buffer_append(line, "\"", 1);
-}
-
-/* Length of the name in front of '=', 0 if the word isn't name=value */
-static size_t
-field_name_length(const char *word, size_t len)
-{
-	size_t		name = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
-
-	return name > 0 && name < len && word[name] == '=' ? name : 0;
-}
-
-static bool
-is_count(const char *text, size_t len)
-{
-	return len > 0 && len < 16 && strspn(text, "0123456789") >= len && (len == 1 || text[0] != '0');
-}
-
-/* The name=value words in front of a colon become members of their own */
-static void
-append_json_fields(rc_buffer *line, const char *message)
-{
-	const char *end = strstr(message, ": ");
-	const char *word = message;
-
-	if (end == NULL)
-		end = message + strlen(message);
-	while (word < end)
-	{
-		size_t		len = strcspn(word, " ");
-		size_t		name;
-
-		if (word + len > end)
-			len = (size_t) (end - word);
-		name = field_name_length(word, len);
-		if (name > 0 && strncmp(word, "worker_id=", 10) != 0)
+		n = rc_utf8_decode(&text[i], len - i, &code);
+		if (i + (n > 0 ? n : 1) > limit)
 		{
-			const char *value = word + name + 1;
-			size_t		value_len = len - name - 1;
-
-			rc_buffer_append(line, ",", 1);
-			append_json(line, word, name);
-			rc_buffer_append(line, ":", 1);
-			if (is_count(value, value_len))
-				rc_buffer_append(line, value, value_len);
-			else
-				append_json(line, value, value_len);
+			rc_buffer_append(&valid, "\xe2\x80\xa6", 3);
+			break;
 		}
-		word += len + strspn(word + len, " ");
+		rc_buffer_append(&valid, n > 0 ? &text[i] : "?", n > 0 ? n : 1);
 	}
+	string = json_object_new_string_len(valid.data, (int) valid.len);
+	rc_buffer_free(&valid);
+	return string;
+}
+
+/* In serialised JSON only strings have such characters, and there \uXXXX means the same */
+static void
+append_visible(rc_buffer *line, const char *json)
+{
+	rc_append_plain(line, json, strlen(json));
 }
 
 static void
-format_text(rc_buffer *line, const rc_logger *logger, const char *level, const char *message)
+format_json(rc_buffer *line, const char *level, const rc_event *event)
+{
+	struct json_object *object = json_object_new_object();
+	char		timestamp[TIMESTAMP_SIZE];
+
+	format_timestamp(timestamp);
+	json_object_object_add(object, "time", json_object_new_string(timestamp));
+	json_object_object_add(object, "level", json_object_new_string(level));
+	json_object_object_add(object, "event", json_object_new_string(event->name));
+	for (int i = 0; i < event->nfields; i++)
+	{
+		const rc_field *field = &event->fields[i];
+
+		if (!field->absent)
+			json_object_object_add(object, field->name, field->text == NULL ? json_object_new_int64(field->number) :
+								   json_text(field->text, RC_LOG_VALUE_LIMIT));
+	}
+	if (event->message != NULL)
+		json_object_object_add(object, "message", json_text(event->message, RC_LOG_MESSAGE_LIMIT));
+	append_visible(line, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
+static void
+format_text(rc_buffer *line, const char *level, const char *text)
 {
 	char		timestamp[TIMESTAMP_SIZE];
 
 	format_timestamp(timestamp);
 	rc_buffer_printf(line, "%s %s ", timestamp, level);
-	append_plain(line, message);
-	if (logger->worker_id != NULL && strstr(message, "worker_id=") == NULL)
-		rc_buffer_printf(line, " worker_id=%s", logger->worker_id);
+	rc_buffer_append(line, text, strlen(text));
 }
 
+/* Writes the line and frees it */
 static void
-format_json(rc_buffer *line, const rc_logger *logger, const char *level, const char *message)
+write_line(rc_buffer *line)
 {
-	char		timestamp[TIMESTAMP_SIZE];
-
-	format_timestamp(timestamp);
-	rc_buffer_printf(line, "{\"time\":\"%s\",\"level\":\"%s\"", timestamp, level);
-	if (logger->worker_id != NULL)
-	{
-		rc_buffer_printf(line, ",\"worker_id\":");
-		append_json(line, logger->worker_id, strlen(logger->worker_id));
-	}
-	rc_buffer_printf(line, ",\"message\":");
-	append_json(line, message, strlen(message));
-	append_json_fields(line, message);
-	rc_buffer_append(line, "}", 1);
-}
-
-static void
-write_line(const rc_logger *logger, const char *level, const char *message)
-{
-	rc_buffer	line = {0};
 	size_t		written = 0;
 
-	if (logger->format == RC_LOG_JSON)
-		format_json(&line, logger, level, message);
-	else
-		format_text(&line, logger, level, message);
-	rc_buffer_append(&line, "\n", 1);
-	while (written < line.len)
+	rc_buffer_append(line, "\n", 1);
+	while (written < line->len)
 	{
-		ssize_t		n = write(STDERR_FILENO, line.data + written, line.len - written);
+		ssize_t		n = write(STDERR_FILENO, line->data + written, line->len - written);
 
 		if (n <= 0)
 			break;				/* nobody reads it: not worth stopping for */
 		written += (size_t) n;
 	}
-	rc_buffer_free(&line);
+	rc_buffer_free(line);
 }
 
 void
-rc_logger_write(const rc_logger *logger, rc_log_level level, const char *message)
+rc_logger_write(const rc_logger *logger, const rc_event *event)
 {
-	if (level >= logger->level)
-		write_line(logger, level_name(level), message);
+	rc_buffer	line = {0};
+	char	   *text;
+
+	if (event->level < logger->level)
+		return;
+	if (logger->format == RC_LOG_JSON)
+		format_json(&line, level_name(event->level), event);
+	else
+	{
+		text = rc_event_text(event);
+		format_text(&line, level_name(event->level), text);
+		free(text);
+	}
+	write_line(&line);
 }
 
 void
-rc_logger_fatal(const rc_logger *logger, const char *message)
+rc_logger_fatal(const rc_logger *logger, const rc_host *host, const char *problem)
 {
-	write_line(logger, "error", message);
+	rc_buffer	line = {0};
+	rc_buffer	text = {0};
+	const char *colon = strstr(problem, ": ");
+	char	   *code = colon != NULL ? rc_asprintf("%.*s", (int) (colon - problem), problem) : NULL;
+	const rc_field fields[] = {
+		rc_field_text("role", host->role),
+		rc_field_text("worker_id", host->worker_id),
+		rc_field_text("code", code)
+	};
+	const rc_event event = {RC_LOG_WARNING, "not started", fields, 3, problem};
+
+	rc_append_plain(&text, problem, RC_LOG_MESSAGE_LIMIT);
+	if (logger->format == RC_LOG_JSON)
+		format_json(&line, LEVEL_ERROR, &event);
+	else
+		format_text(&line, LEVEL_ERROR, text.data);
+	write_line(&line);
+	rc_buffer_free(&text);
+	free(code);
 }

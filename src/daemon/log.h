@@ -14,13 +14,15 @@ typedef struct rc_logger
 {
 	rc_log_format format;
 	rc_log_level level;			/* less important lines are left out */
-	const char *worker_id;		/* in every line; NULL: not known yet */
 } rc_logger;
 
-/* Writes a line; control characters in message become spaces */
-extern void rc_logger_write(const rc_logger *logger, rc_log_level level, const char *message);
+/* Writes a line, unless the event is less important than what is wanted */
+extern void rc_logger_write(const rc_logger *logger, const rc_event *event);
 
-/* Why the daemon doesn't start: whatever the level, marked as an error */
-extern void rc_logger_fatal(const rc_logger *logger, const char *message);
+/*
+ * Why the daemon doesn't start, whatever the level: problem is "CONFIG_…: what
+ * is wrong and what to do". As text it is written as it is, for people to read.
+ */
+extern void rc_logger_fatal(const rc_logger *logger, const rc_host *host, const char *problem);
 
 #endif

@@ -21,7 +21,7 @@
 static int
 refuse(const rc_daemon *daemon, char *problem)
 {
-	rc_logger_fatal(&daemon->logger, problem);
+	rc_logger_fatal(&daemon->logger, &daemon->host, problem);
 	free(problem);
 	return RC_EXIT_CONFIG;
 }
@@ -49,7 +49,7 @@ open_heartbeat(rc_daemon *daemon, const rc_config *config)
 		return NULL;
 	if (!config->heartbeat_file_given)
 	{
-		rc_daemon_log(daemon, RC_LOG_WARNING, "no health check, set RECONCILER_HEARTBEAT_FILE: %s", problem);
+		rc_daemon_log(daemon, RC_LOG_WARNING, "no health check, set RECONCILER_HEARTBEAT_FILE", RC_NO_FIELDS, problem);
 		free(problem);
 		return NULL;
 	}
@@ -119,9 +119,11 @@ serve(rc_daemon *daemon, rc_config *config)
 	}
 	else if (problem == NULL)
 	{
-		rc_daemon_log(daemon, RC_LOG_INFO, "started role=" ROLE " worker_id=%s version=" RC_VERSION
-					  " host=%s database=%s user=%s", config->worker_id,
-					  rc_pq_store_host(pq), rc_pq_store_database(pq), rc_pq_store_user(pq));
+		rc_daemon_log(daemon, RC_LOG_INFO, "started",
+					  RC_FIELDS(rc_field_text("version", RC_VERSION),
+								rc_field_text("host", rc_pq_store_host(pq)),
+								rc_field_text("database", rc_pq_store_database(pq)),
+								rc_field_text("user", rc_pq_store_user(pq))), NULL);
 		work(daemon, config, pq);
 	}
 	rc_pq_store_free(pq);
@@ -130,10 +132,10 @@ serve(rc_daemon *daemon, rc_config *config)
 		return refuse(daemon, problem);
 	if (rc_daemon_gave_up(daemon) && rc_daemon_stop_budget() < 0)
 	{
-		rc_daemon_log(daemon, RC_LOG_WARNING, "gave up, the database is lost role=" ROLE " worker_id=%s", config->worker_id);
+		rc_daemon_log(daemon, RC_LOG_WARNING, "gave up, the database is lost", RC_NO_FIELDS, NULL);
 		return RC_EXIT_RETRY;
 	}
-	rc_daemon_log(daemon, RC_LOG_INFO, "stopped role=" ROLE " worker_id=%s", config->worker_id);
+	rc_daemon_log(daemon, RC_LOG_INFO, "stopped", RC_NO_FIELDS, NULL);
 	return 0;
 }
 
@@ -144,7 +146,8 @@ run(rc_daemon *daemon, rc_config *config, int argc, char **argv)
 
 	daemon->logger.format = (rc_log_format) config->log_format;
 	daemon->logger.level = (rc_log_level) config->log_level;
-	daemon->logger.worker_id = config->worker_id;
+	daemon->host.role = ROLE;
+	daemon->host.worker_id = config->worker_id;
 	if (problem != NULL)
 		return refuse(daemon, problem);
 	if (config->help)
@@ -161,7 +164,7 @@ run(rc_daemon *daemon, rc_config *config, int argc, char **argv)
 		return healthcheck(config);
 	if (!config->enabled)
 	{
-		rc_daemon_log(daemon, RC_LOG_INFO, "not enabled (RECONCILER_ENABLED is false): nothing to do");
+		rc_daemon_log(daemon, RC_LOG_INFO, "not enabled", RC_NO_FIELDS, "RECONCILER_ENABLED is false: nothing to do");
 		return 0;
 	}
 	return serve(daemon, config);

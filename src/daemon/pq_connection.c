@@ -238,7 +238,7 @@ receive_notice(void *arg, const PGresult *result)
 	rc_daemon  *daemon = arg;
 	char	   *line = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 
-	rc_daemon_log(daemon, RC_LOG_DEBUG, "server says: %s", line);
+	rc_daemon_log(daemon, RC_LOG_DEBUG, "server says", RC_NO_FIELDS, line);
 	free(line);
 }
 

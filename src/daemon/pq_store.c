@@ -1,5 +1,4 @@
 /* pq_store.c: the database over libpq, without ever waiting in a way that a signal can't end */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,11 @@
 
 /* pg_type.dat: every parameter is text */
 #define TEXT_OID				25
+
+#define CONNECTION_FIELDS(pq) \
+	RC_FIELDS(rc_field_text("host", rc_pq_store_host(pq)), \
+			  rc_field_text("database", rc_pq_store_database(pq)), \
+			  rc_field_text("user", rc_pq_store_user(pq)))
 
 struct rc_pq_store
 {
@@ -122,13 +126,13 @@ ensure_connection(rc_pq_store *pq)
 		return false;
 	if (connect_once(pq, &problem))
 	{
-		rc_daemon_log(pq->daemon, RC_LOG_INFO, "connected to the database again host=%s database=%s user=%s",
-					  PQhost(pq->conn), PQdb(pq->conn), PQuser(pq->conn));
+		rc_daemon_log(pq->daemon, RC_LOG_INFO, "connected to the database again", CONNECTION_FIELDS(pq), NULL);
 		return true;
 	}
 	pq->retry_at_ms = rc_now_ms() + reconnect_pause(pq->attempts);
-	rc_daemon_log(pq->daemon, RC_LOG_WARNING, "no connection to the database attempt=%d retry_in_ms=%" PRId64 ": %s",
-				  pq->attempts, pq->retry_at_ms - rc_now_ms(), problem);
+	rc_daemon_log(pq->daemon, RC_LOG_WARNING, "no connection to the database",
+				  RC_FIELDS(rc_field_int("attempt", pq->attempts),
+							rc_field_int("retry_in_ms", pq->retry_at_ms - rc_now_ms())), problem);
 	free(problem);
 	return false;
 }
@@ -145,7 +149,8 @@ rc_pq_store_connect(rc_pq_store *pq, long wait_ms)
 
 		if (rc_daemon_stop_budget() >= 0 || retry_at_ms >= give_up_ms)
 			return problem;
-		rc_daemon_log(pq->daemon, RC_LOG_INFO, "waiting for the database attempt=%d: %s", pq->attempts, problem);
+		rc_daemon_log(pq->daemon, RC_LOG_INFO, "waiting for the database",
+					  RC_FIELDS(rc_field_int("attempt", pq->attempts)), problem);
 		free(problem);
 		rc_daemon_wait_fd(pq->daemon, -1, 0, retry_at_ms);
 	}
@@ -157,13 +162,14 @@ static rc_store_status
 lose_connection(rc_pq_store *pq, const rc_statement *statement)
 {
 	if (rc_daemon_stop_budget() >= 0)
-		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "stopping before the database answered statement=%s", statement->name);
+		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "stopping before the database answered",
+					  RC_FIELDS(rc_field_text("statement", statement->name)), NULL);
 	else
 	{
 		char	   *line = rc_pq_one_line(PQerrorMessage(pq->conn));
 
-		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "connection to the database lost statement=%s: %s",
-					  statement->name, line[0] ? line : "no answer");
+		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "connection to the database lost",
+					  RC_FIELDS(rc_field_text("statement", statement->name)), line[0] ? line : "no answer");
 		free(line);
 	}
 	drop_connection(pq);
@@ -189,8 +195,10 @@ log_error(rc_pq_store *pq, const rc_statement *statement, const char *sqlstate, 
 		strcpy(pq->logged, key);
 		pq->logged_at_ms = rc_now_ms();
 	}
-	rc_daemon_log(pq->daemon, repeated ? RC_LOG_DEBUG : RC_LOG_WARNING, "statement failed statement=%s code=%s: %s%s%s",
-				  statement->name, sqlstate, message, hint[0] ? "; " : "", hint);
+	rc_daemon_log(pq->daemon, repeated ? RC_LOG_DEBUG : RC_LOG_WARNING, "statement failed",
+				  RC_FIELDS(rc_field_text("statement", statement->name),
+							rc_field_text("code", sqlstate),
+							rc_field_text("hint", hint[0] ? hint : NULL)), message);
 	free(message);
 	free(hint);
 }

@@ -1,5 +1,4 @@
 /* registration.c: makes the networks that this daemon brings endpoints for known to the database */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +72,11 @@ ask_later(entry *entry, const char *what)
 	entry->retry_at_ms = rc_now_ms() + pause;
 	entry->next_url = (entry->next_url + 1) % own->nurls;
 	entry->failures++;
-	rc_daemon_log(daemon, RC_LOG_WARNING,
-				  "endpoint doesn't tell its chain chain=%s network=%s endpoint=%s retry_in_ms=%" PRId64 ": %s",
-				  own->chain, shown_name(own), shown, pause, what);
+	rc_daemon_log(daemon, RC_LOG_WARNING, "endpoint doesn't tell its chain",
+				  RC_FIELDS(rc_field_text("chain", own->chain),
+							rc_field_text("network", shown_name(own)),
+							rc_field_text("endpoint", shown),
+							rc_field_int("retry_in_ms", pause)), what);
 	free(shown);
 }
 
@@ -207,9 +208,11 @@ register_network(entry *entry)
 		return;
 	}
 	own->registered = true;
-	rc_daemon_log(registration->daemon, RC_LOG_INFO,
-				  "network registered kind=%s chain=%s network=%s chain_id=%" PRIu64,
-				  own->kind, own->chain, own->network, own->chain_id);
+	rc_daemon_log(registration->daemon, RC_LOG_INFO, "network registered",
+				  RC_FIELDS(rc_field_text("kind", own->kind),
+							rc_field_text("chain", own->chain),
+							rc_field_text("network", own->network),
+							rc_field_int("chain_id", (int64_t) own->chain_id)), NULL);
 }
 
 /* Takes note of what the database knows; says so where it can't go together with an endpoint of ours */
@@ -226,9 +229,9 @@ note_known(rc_registration *registration, const rc_network *network)
 			continue;
 		own->registered = true;
 		if (network->kind != kind)
-			rc_daemon_log(registration->daemon, RC_LOG_WARNING,
-						  "own endpoints not used, since the database knows the network as one of another kind"
-						  " chain=%s network=%s", own->chain, own->network);
+			rc_daemon_log(registration->daemon, RC_LOG_WARNING, "own endpoints not used",
+						  RC_FIELDS(rc_field_text("chain", own->chain), rc_field_text("network", own->network)),
+						  "the database knows the network as one of another kind");
 	}
 }
 

@@ -94,7 +94,7 @@ check_workers(int *newval, void **extra, GucSource source)
 static bool
 is_worker_id_char(char c)
 {
-	return isalnum((unsigned char) c) || strchr("._:@/-", c) != NULL;
+	return isascii((unsigned char) c) && (isalnum((unsigned char) c) || strchr("._:@/-", c) != NULL);
 }
 
 static bool
@@ -109,7 +109,7 @@ check_worker_id(char **newval, void **extra, GucSource source)
 	}
 	for (const char *p = *newval; *p != '\0'; p++)
 	{
-		if (!is_worker_id_char(*p) || !isascii((unsigned char) *p))
+		if (!is_worker_id_char(*p))
 		{
 			GUC_check_errdetail("It may have letters, digits and the characters . _ : @ / - only.");
 			return false;

@@ -11,7 +11,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -41,6 +40,9 @@ typedef struct saved_plan
 } saved_plan;
 
 static saved_plan *plans = NULL;
+
+/* Whose role and id the log shows */
+static const rc_host *own_host = NULL;
 
 /* Statements run here; reset after each */
 static MemoryContext statement_context = NULL;
@@ -224,15 +226,23 @@ static void
 log_refusal(const rc_statement *statement, const ErrorData *error)
 {
 	bool		lost = error->sqlerrcode == ERRCODE_LEASE_LOST;
+	const rc_field fields[] = {
+		rc_field_text("role", own_host->role),
+		rc_field_text("worker_id", own_host->worker_id),
+		rc_field_text("statement", statement->name),
+		rc_field_text("code", unpack_sql_state(error->sqlerrcode))
+	};
+	const rc_event event = {RC_LOG_WARNING, "statement failed", fields, lengthof(fields), error->message};
+	char	   *line = rc_event_text(&event);
 
 	ereport(lost ? LOG : WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("%s: %s was refused: SQLSTATE %s: %s", MyBgworkerEntry->bgw_name, statement->name,
-					unpack_sql_state(error->sqlerrcode), error->message),
+			 errmsg_internal("%s", line),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint && !lost ? errhint("%s", error->hint) : 0,
 			 error->context && !lost ? errcontext("%s", error->context) : 0,
 			 errhidestmt(true)));
+	free(line);
 }
 
 /* Ends a transaction that failed; says why, unless it is because the worker stops */
@@ -286,8 +296,9 @@ spi_run(void *ctx, const rc_statement *statement, const char *const *args, rc_ro
 }
 
 void
-rc_spi_store_init(rc_store *store)
+rc_spi_store_init(rc_store *store, const rc_host *host)
 {
+	own_host = host;
 	statement_context = AllocSetContextCreate(TopMemoryContext, "reconciler statement",
 											  ALLOCSET_DEFAULT_SIZES);
 	store->ctx = NULL;

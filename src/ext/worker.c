@@ -66,7 +66,7 @@ reconciler_worker_main(Datum arg)
 	rc_host		host;
 	rc_store	store;
 	rc_slot    *slot = &rc_shared->slots[index];
-	rc_engine_options options = {.role = "worker"};
+	rc_engine_options options = {.role = RC_WORKER_ROLE};
 
 	/* While it connects, SIGTERM ends it at once: there is no lease to give back */
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -78,14 +78,14 @@ reconciler_worker_main(Datum arg)
 	connect_to_database(slot);
 
 	rc_worker_host_init(&host, index);
-	rc_spi_store_init(&store);
+	rc_spi_store_init(&store, &host);
 	options.worker_id = slot->worker_id;
 	options.host = &host;
 	options.store = &store;
 	options.progress = show_progress;
 	options.progress_ctx = slot;
-	ereport(LOG, (errmsg("start role=%s worker_id=%s database=%s", options.role, options.worker_id, slot->database)));
+	rc_log_event(&host, RC_LOG_INFO, "start", RC_FIELDS(rc_field_text("database", slot->database)), NULL);
 	rc_engine_run(&options);
-	ereport(LOG, (errmsg("stop role=%s worker_id=%s database=%s", options.role, options.worker_id, slot->database)));
+	rc_log_event(&host, RC_LOG_INFO, "stop", RC_FIELDS(rc_field_text("database", slot->database)), NULL);
 	proc_exit(0);
 }

@@ -119,20 +119,23 @@ host_stop_requested(void *ctx)
 }
 
 static void
-host_log(void *ctx, rc_log_level level, const char *message)
+host_log(void *ctx, const rc_event *event)
 {
 	int			elevel = LOG;
+	char	   *line;
 
 	(void) ctx;
-	if (level == RC_LOG_DEBUG)
+	if (event->level == RC_LOG_DEBUG)
 		elevel = DEBUG1;
-	else if (level == RC_LOG_WARNING)
+	else if (event->level == RC_LOG_WARNING)
 		elevel = WARNING;
+	line = rc_event_text(event);
 
 	/* ereport ends with CHECK_FOR_INTERRUPTS, which may throw */
 	HOLD_INTERRUPTS();
-	ereport(elevel, (errmsg_internal("%s", message), errhidestmt(true), errhidecontext(true)));
+	ereport(elevel, (errmsg_internal("%s", line), errhidestmt(true), errhidecontext(true)));
 	RESUME_INTERRUPTS();
+	free(line);
 }
 
 static void
@@ -295,10 +298,12 @@ host_wait(void *ctx, rc_socket *sockets, int nsockets, uint64_t generation, long
 void
 rc_worker_host_init(rc_host *host, int slot_index)
 {
+	memset(host, 0, sizeof(*host));
 	own_slot = slot_index;
 	pqsignal(SIGINT, handle_sigint);
 	pqsignal(SIGTERM, handle_sigterm);
-	host->ctx = NULL;
+	host->role = RC_WORKER_ROLE;
+	host->worker_id = rc_shared->slots[slot_index].worker_id;
 	host->wait = host_wait;
 	host->stop_requested = host_stop_requested;
 	host->log = host_log;

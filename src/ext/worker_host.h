@@ -7,6 +7,8 @@
 #include "core/base/host.h"
 #include "slots.h"
 
+#define RC_WORKER_ROLE		"worker"
+
 /* Takes over SIGTERM and SIGHUP; call once the worker is connected */
 extern void rc_worker_host_init(rc_host *host, int slot_index);
 

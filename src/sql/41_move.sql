@@ -281,7 +281,8 @@ BEGIN
 				 AS t(outcome text, source text, request_id text, from_status text, to_status text, reason text)
 			 WHERE t.outcome = 'transition' LOOP
 		RAISE LOG 'transition worker_id=% source=% request_id=% from=% to=% reason=%',
-			worker_id, o.source, o.request_id, o.from_status, o.to_status, o.reason;
+			reconciler._log_value(worker_id), reconciler._log_value(o.source), reconciler._log_value(o.request_id),
+			reconciler._log_value(o.from_status), reconciler._log_value(o.to_status), reconciler._log_value(o.reason);
 	END LOOP;
 END
 $$;

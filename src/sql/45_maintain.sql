@@ -72,7 +72,7 @@ BEGIN
 		END IF;
 	END IF;
 	IF v_changes > 0 THEN
-		RAISE LOG 'resync role=worker worker_id=% changes=%', worker_id, v_changes;
+		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), v_changes;
 	END IF;
 	RETURN v_changes;
 END

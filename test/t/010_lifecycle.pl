@@ -205,7 +205,7 @@ $node->safe_psql('shop', <<'SQL');
 CREATE OR REPLACE FUNCTION reconciler.due_in(int) RETURNS int LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'XX123'; END $$;
 SQL
-$node->wait_for_log(qr/WARNING:  reconciler worker 1: due_in was refused: SQLSTATE XX123: not today/, $position);
+$node->wait_for_log(qr/WARNING:  statement failed role=worker worker_id=\S+ statement=due_in code=XX123 message="not today"/, $position);
 $pid = pids($node);
 goes_on_looking($node, 'a worker survives an error');
 is(pids($node), $pid, 'as the same process');

@@ -45,7 +45,7 @@ refused(undef, 'CONFIG_RECONCILER_HEARTBEAT_FILE_INVALID',
 # Logging as asked, for complaints too
 my $json = Reconciler::Daemon->start(undef, env => { RECONCILER_LOG_FORMAT => 'json', RECONCILER_BATCH_SIZE => 'x' });
 is($json->exit_code, 78, 'JSON: exit code');
-like($json->log, qr/^\{"time":"[^"]+","level":"error","message":"CONFIG_RECONCILER_BATCH_SIZE_INVALID: .*\}\n\z/, 'JSON: line');
+like($json->log, qr/^\{"time":"[^"]+","level":"error","event":"not started",.*"code":"CONFIG_RECONCILER_BATCH_SIZE_INVALID","message":"CONFIG_RECONCILER_BATCH_SIZE_INVALID: .*\}\n\z/, 'JSON: line');
 
 # Off, whatever the rest
 my $off = Reconciler::Daemon->start(undef, env => { RECONCILER_ENABLED => 'false', DATABASE_URL => '' });

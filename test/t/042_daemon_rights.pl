@@ -164,17 +164,17 @@ unlike($daemon->log, qr/planted/, 'no secret in the log');
 my $down = start_misbehaving(status => 503, body => 'not yet');
 $daemon = Reconciler::Daemon->start($node, %role, worker_id => 'early',
 	env => { RECONCILER_EVM_RPC_URLS_JSON => '{"later":"' . $down->url . '"}' });
-ok($daemon->wait_for_log(qr/endpoint doesn't tell its chain chain=ethereum network=later .*503/), 'an endpoint that is not ready is logged');
+ok($daemon->wait_for_log(qr/endpoint doesn't tell its chain .*chain=ethereum network=later .*503/), 'an endpoint that is not ready is logged');
 $id = paid_request();
 $down->set(body => '{"jsonrpc":"2.0","id":1,"result":"0x7a69"}', status => 200);
-ok($daemon->wait_for_log(qr/network registered kind=evm chain=ethereum network=later chain_id=31337/), 'and asked again until it tells its chain');
+ok($daemon->wait_for_log(qr/network registered .*kind=evm chain=ethereum network=later chain_id=31337/), 'and asked again until it tells its chain');
 is($daemon->terminate, 0, 'stops');
 
 # An Esplora endpoint tells its network by the genesis block's hash
 my $esplora = start_misbehaving(status => 200, body => '0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206');
 $daemon = Reconciler::Daemon->start($node, %role, worker_id => 'bitcoin',
 	env => { RECONCILER_BTC_ESPLORA_BASE_URL => $esplora->url . '/planted-key/' });
-ok($daemon->wait_for_log(qr/network registered kind=esplora chain=bitcoin network=regtest/), 'an Esplora endpoint tells its network');
+ok($daemon->wait_for_log(qr/network registered .*kind=esplora chain=bitcoin network=regtest/), 'an Esplora endpoint tells its network');
 is($session->value("SELECT kind || endpoints::text FROM reconciler.networks WHERE chain = 'bitcoin' AND network = 'regtest'"), 'esplora{}',
 	'which is registered without the endpoint');
 is($daemon->terminate, 0, 'stops');

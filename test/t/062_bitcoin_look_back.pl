@@ -53,7 +53,7 @@ is(status_of($node, $id{younger}), 'pending', 'one from before the request is no
 my $blocks = 0;
 $blocks += $_ for map { /blocks=(\d+)/ ? $1 : 0 } log_lines($node, qr/cycle .*blocks=/);
 cmp_ok($blocks, '<', 250, "$blocks of 361 blocks were read");
-ok(log_lines($node, qr/endpoint failed, asking the next one/) > 0, 'the log tells of the dead endpoint');
+ok(log_lines($node, qr/endpoint failed, trying the next/) > 0, 'the log tells of the dead endpoint');
 
 # The cursor is given up: the same comes out
 sql("SELECT reconciler.restart_cursor('bitcoin', 'regtest')");

@@ -44,18 +44,20 @@ never_stop(void *ctx)
 
 /* rc_host.log */
 static void
-keep_line(void *ctx, rc_log_level level, const char *message)
+keep_line(void *ctx, const rc_event *event)
 {
+	char	   *line = rc_event_text(event);
+
 	(void) ctx;
-	(void) level;
-	rc_buffer_printf(&log_lines, "%s\n", message);
+	rc_buffer_printf(&log_lines, "%s\n", line);
+	free(line);
 }
 
 /* The host */
 const rc_host *
 poll_host(void)
 {
-	static const rc_host host = {NULL, wait_for_sockets, never_stop, keep_line};
+	static const rc_host host = {.wait = wait_for_sockets,.stop_requested = never_stop,.log = keep_line};
 
 	/* A proxy of the environment has nothing to do with nodes on this machine */
 	(void) setenv("no_proxy", "*", 1);

@@ -375,20 +375,21 @@ test_help(void **state)
 	free(text);
 }
 
-/* What the logger writes to standard error, without its timestamp */
+/* The line that an event comes to, without its time */
 static char *
-logged(rc_log_format format, const char *message)
+logged(rc_log_format format, const rc_event *event)
 {
-	rc_logger	logger = {.format = format,.level = RC_LOG_INFO,.worker_id = "w"};
-	char		line[512] = "";
+	rc_logger	logger = {.format = format,.level = RC_LOG_INFO};
+	rc_event	unimportant = {.level = RC_LOG_DEBUG,.name = "left out"};
+	char		line[4096] = "";
 	int			ends[2];
 	int			saved = dup(STDERR_FILENO);
 	ssize_t		len;
 
 	assert_int_equal(pipe(ends), 0);
 	dup2(ends[1], STDERR_FILENO);
-	rc_logger_write(&logger, RC_LOG_DEBUG, "left out");
-	rc_logger_write(&logger, RC_LOG_WARNING, message);
+	rc_logger_write(&logger, &unimportant);
+	rc_logger_write(&logger, event);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	close(ends[1]);
@@ -399,9 +400,14 @@ logged(rc_log_format format, const char *message)
 }
 
 static void
-expect_logged(rc_log_format format, const char *message, const char *expected)
+expect_logged(rc_log_format format, const char *id, const char *message, const char *expected)
 {
-	char	   *line = logged(format, message);
+	const rc_field fields[] = {
+		rc_field_text("worker_id", "w"), rc_field_int("claimed", 10), rc_field_text("request_id", id),
+		rc_field_text("left_out", NULL)
+	};
+	const rc_event event = {RC_LOG_WARNING, "cycle", fields, 4, message};
+	char	   *line = logged(format, &event);
 
 	assert_string_equal(line, expected);
 	free(line);
@@ -411,15 +417,18 @@ static void
 test_log(void **state)
 {
 	(void) state;
-	expect_logged(RC_LOG_TEXT, "lost: a\nb", "warning lost: a b worker_id=w\n");
-	expect_logged(RC_LOG_TEXT, "cycle worker_id=x n=1", "warning cycle worker_id=x n=1\n");
-	expect_logged(RC_LOG_JSON, "cycle worker_id=w claimed=10 network=local id=007: k=v \"q\" \\ \x01",
-				  "\"level\":\"warning\",\"worker_id\":\"w\",\"message\":\"cycle worker_id=w claimed=10 network=local id=007:"
-				  " k=v \\\"q\\\" \\\\  \",\"claimed\":10,\"network\":\"local\",\"id\":\"007\"}\n");
+	expect_logged(RC_LOG_TEXT, "r1", NULL, "warning cycle worker_id=w claimed=10 request_id=r1\n");
+	expect_logged(RC_LOG_TEXT, "a\nb \"c\"\\", "k=v", "warning cycle worker_id=w claimed=10"
+				  " request_id=\"a\\nb \\\"c\\\"\\\\\" message=\"k=v\"\n");
+	expect_logged(RC_LOG_JSON, "007 to=confirmed\",\"level\":\"x", "a\x01/\x7f\nb",
+				  "\"level\":\"warning\",\"event\":\"cycle\",\"worker_id\":\"w\",\"claimed\":10,"
+				  "\"request_id\":\"007 to=confirmed\\\",\\\"level\\\":\\\"x\","
+				  "\"message\":\"a\\u0001/\\u007f\\nb\"}\n");
 
-	/* A cut character, and one that is whole */
-	expect_logged(RC_LOG_JSON, "a\xe2\x80 \xe2\x80\xa6",
-				  "\"level\":\"warning\",\"worker_id\":\"w\",\"message\":\"a?? \xe2\x80\xa6\"}\n");
+	/* A cut character, one that is whole, one that turns the line around, one past the first plane */
+	expect_logged(RC_LOG_JSON, "a\xe2\x80 \xe2\x80\xa6\xe2\x80\xae\xf3\xa0\x81\xa1", NULL,
+				  "\"level\":\"warning\",\"event\":\"cycle\",\"worker_id\":\"w\",\"claimed\":10,"
+				  "\"request_id\":\"a?? \xe2\x80\xa6\\u202e\\udb40\\udc61\"}\n");
 }
 
 static void

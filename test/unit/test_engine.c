@@ -130,13 +130,12 @@ stop_requested(void *ctx)
 }
 
 static void
-take_log(void *ctx, rc_log_level level, const char *message)
+take_log(void *ctx, const rc_event *event)
 {
 	script	   *script = ctx;
 
-	(void) level;
-	script->logged_cycles += strncmp(message, "cycle ", 6) == 0;
-	script->logged_transitions += strncmp(message, "transition ", 11) == 0;
+	script->logged_cycles += strcmp(event->name, "cycle") == 0;
+	script->logged_transitions += strcmp(event->name, "transition") == 0;
 }
 
 static void
@@ -151,7 +150,7 @@ take_progress(void *ctx, rc_state state, const rc_counters *counters)
 static void
 run_engine(script *script, bool once)
 {
-	rc_host		host = {script, wait_for, stop_requested, take_log};
+	rc_host		host = {.ctx = script,.wait = wait_for,.stop_requested = stop_requested,.log = take_log};
 	rc_store	store = {script, run};
 	rc_engine_options options = {.worker_id = "w1",.role = "worker",.host = &host,.store = &store,.once = once,
 	.progress = take_progress,.progress_ctx = script};

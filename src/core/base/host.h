@@ -5,12 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum rc_log_level
-{
-	RC_LOG_DEBUG,
-	RC_LOG_INFO,
-	RC_LOG_WARNING
-} rc_log_level;
+#include "core/base/log.h"
 
 #define RC_SOCKET_READ	1
 #define RC_SOCKET_WRITE 2
@@ -42,12 +37,13 @@ typedef struct rc_host
 	/* True once the process should stop: no new claim, leases released */
 	bool		(*stop_requested) (void *ctx);
 
-	/* One line, no newline at its end, no secret in it */
-	void		(*log) (void *ctx, rc_log_level level, const char *message);
-} rc_host;
+	/* Called by rc_log_event only */
+	void		(*log) (void *ctx, const rc_event *event);
 
-extern void rc_log(const rc_host *host, rc_log_level level, const char *format, ...)
-			__attribute__((format(printf, 3, 4)));
+	/* In every line of the log; NULL: not known yet */
+	const char *role;			/* "worker" in the server, "reconcilerd" */
+	const char *worker_id;
+} rc_host;
 
 /* Milliseconds of CLOCK_MONOTONIC: for timeouts only, never for a decision about a request */
 extern int64_t rc_now_ms(void);

@@ -153,8 +153,10 @@ rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
 	rc_observation_free(look->observation);
 	look->observation = NULL;
 	if (look->walk.next < look->walk.nendpoints)
-		rc_log(look->host, RC_LOG_INFO, "network %s/%s: endpoint %s failed, trying the next: %s",
-			   look->network->chain, look->network->network, attempt->endpoint->shown, error);
+		rc_log_event(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
+					 RC_FIELDS(rc_field_text("chain", look->network->chain),
+							   rc_field_text("network", look->network->network),
+							   rc_field_text("endpoint", attempt->endpoint->shown)), error);
 	attempt_ended(attempt);
 }
 

@@ -1,5 +1,4 @@
 /* engine.c: claim, observe, settle; several networks and batches at once, in one thread */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +21,9 @@
 
 /* How often settle hears of the tip of a network on which nothing changes */
 #define TIP_REFRESH_MS			10000
+
+#define NETWORK_FIELDS(network) \
+	RC_FIELDS(rc_field_text("chain", (network)->chain), rc_field_text("network", (network)->network))
 
 typedef struct engine engine;
 typedef struct network_loop network_loop;
@@ -130,11 +132,9 @@ note_failure(network_loop *loop, const char *failure)
 	const rc_network *network = loop->network;
 
 	if (failure != NULL && (loop->failure == NULL || strcmp(loop->failure, failure) != 0))
-		rc_log(options->host, RC_LOG_WARNING, "observation failed role=%s worker_id=%s chain=%s network=%s: %s",
-			   options->role, options->worker_id, network->chain, network->network, failure);
+		rc_log_event(options->host, RC_LOG_WARNING, "observation failed", NETWORK_FIELDS(network), failure);
 	else if (failure == NULL && loop->failure != NULL)
-		rc_log(options->host, RC_LOG_INFO, "observation works again role=%s worker_id=%s chain=%s network=%s",
-			   options->role, options->worker_id, network->chain, network->network);
+		rc_log_event(options->host, RC_LOG_INFO, "observation works again", NETWORK_FIELDS(network), NULL);
 	free(loop->failure);
 	loop->failure = failure ? rc_strdup(failure) : NULL;
 }
@@ -165,20 +165,23 @@ take_outcomes(engine *engine, const rc_rows *outcomes, rc_counters *counters)
 		if (strcmp(outcome, "transition") == 0)
 		{
 			count_transition(counters, rc_cell(outcomes, row, 4));
-			rc_log(options->host, RC_LOG_INFO,
-				   "transition role=%s worker_id=%s source=%s request_id=%s from=%s to=%s reason=%s",
-				   options->role, options->worker_id, source, request_id,
-				   rc_cell(outcomes, row, 3), rc_cell(outcomes, row, 4), rc_cell(outcomes, row, 5));
+			rc_log_event(options->host, RC_LOG_INFO, "transition",
+						 RC_FIELDS(rc_field_text("source", source),
+								   rc_field_text("request_id", request_id),
+								   rc_field_text("from", rc_cell(outcomes, row, 3)),
+								   rc_field_text("to", rc_cell(outcomes, row, 4)),
+								   rc_field_text("reason", rc_cell(outcomes, row, 5))), NULL);
 		}
 		else if (strcmp(outcome, "skipped") == 0)
 			counters->skipped++;
 		else
 		{
 			counters->errors++;
-			rc_log(options->host, RC_LOG_WARNING,
-				   "request not settled role=%s worker_id=%s source=%s request_id=%s outcome=%s reason=%s",
-				   options->role, options->worker_id, source ? source : "", request_id ? request_id : "",
-				   outcome, rc_cell(outcomes, row, 5) ? rc_cell(outcomes, row, 5) : "");
+			rc_log_event(options->host, RC_LOG_WARNING, "request not settled",
+						 RC_FIELDS(rc_field_text("source", source),
+								   rc_field_text("request_id", request_id),
+								   rc_field_text("outcome", outcome),
+								   rc_field_text("reason", rc_cell(outcomes, row, 5))), NULL);
 		}
 	}
 }
@@ -196,18 +199,28 @@ add_counters(rc_counters *sum, const rc_counters *part)
 	sum->errors += part->errors;
 }
 
+/* followed: what a step along a chain has read; NULL: a look */
 static void
-log_cycle(engine *engine, const cycle *cycle, const rc_counters *counters)
+log_cycle(const network_loop *loop, const rc_counters *counters, int64_t started_ms, const rc_followed *followed)
 {
-	const rc_engine_options *options = engine->options;
+	const rc_field fields[] = {
+		rc_field_text("chain", loop->network->chain),
+		rc_field_text("network", loop->network->network),
+		rc_field_int("claimed", counters->claimed),
+		rc_field_int("scanned", counters->scanned),
+		rc_field_int("confirmed", counters->confirmed),
+		rc_field_int("detected", counters->detected),
+		rc_field_int("expired", counters->expired),
+		rc_field_int("skipped", counters->skipped),
+		rc_field_int("errors", counters->errors),
+		rc_field_int("latency_ms", rc_now_ms() - started_ms),
+		rc_field_int("blocks", followed ? followed->blocks : 0),
+		rc_field_int("transactions", followed ? followed->transactions : 0),
+		rc_field_int("payments", followed ? followed->payments : 0)
+	};
+	int			nfields = (int) (sizeof(fields) / sizeof(fields[0]));
 
-	rc_log(options->host, RC_LOG_INFO,
-		   "cycle role=%s worker_id=%s chain=%s network=%s claimed=%" PRId64 " scanned=%" PRId64
-		   " confirmed=%" PRId64 " detected=%" PRId64 " expired=%" PRId64 " skipped=%" PRId64
-		   " errors=%" PRId64 " latency_ms=%" PRId64,
-		   options->role, options->worker_id, cycle->loop->network->chain, cycle->loop->network->network,
-		   counters->claimed, counters->scanned, counters->confirmed, counters->detected,
-		   counters->expired, counters->skipped, counters->errors, rc_now_ms() - cycle->started_ms);
+	rc_log_event(loop->engine->options->host, RC_LOG_INFO, "cycle", fields, followed ? nfields : nfields - 3, NULL);
 }
 
 /* Tells the database what was observed, if there is anything to tell, and ends the lease if it should */
@@ -258,7 +271,7 @@ finish_cycle(engine *engine, cycle *cycle)
 	publish(engine, RC_STATE_SETTLING);
 	note_failure(cycle->loop, cycle->observation->failure);
 	hand_over(engine, cycle, &counters);
-	log_cycle(engine, cycle, &counters);
+	log_cycle(cycle->loop, &counters, cycle->started_ms, NULL);
 	add_counters(&engine->counters, &counters);
 	engine->reported = false;
 	cycle->loop->claim_at_ms = 0;
@@ -310,9 +323,10 @@ renew_leases(engine *engine)
 			cycle->renew_at_ms = now + loop->network->lease_ms / 2;
 			if (rc_protocol_renew(options->store, options->worker_id, cycle->batch, loop->network) != RC_STORE_LEASE_LOST)
 				continue;
-			rc_log(options->host, RC_LOG_WARNING, "lease lost role=%s worker_id=%s chain=%s network=%s requests=%d",
-				   options->role, options->worker_id, loop->network->chain, loop->network->network,
-				   cycle->batch->nrequests);
+			rc_log_event(options->host, RC_LOG_WARNING, "lease lost",
+						 RC_FIELDS(rc_field_text("chain", loop->network->chain),
+								   rc_field_text("network", loop->network->network),
+								   rc_field_int("requests", cycle->batch->nrequests)), NULL);
 			engine->counters.skipped += cycle->batch->nrequests;
 			free_cycle(cycle);
 		}
@@ -377,7 +391,6 @@ followed(void *arg, rc_followed *followed)
 {
 	network_loop *loop = arg;
 	engine	   *engine = loop->engine;
-	const rc_engine_options *options = engine->options;
 	rc_counters counters = {.cycles = 1};
 
 	loop->follow = NULL;
@@ -391,13 +404,7 @@ followed(void *arg, rc_followed *followed)
 	take_outcomes(engine, &followed->outcomes, &counters);
 	counters.errors += followed->failure != NULL;
 	counters.skipped += followed->lease_lost;
-	rc_log(options->host, RC_LOG_INFO,
-		   "cycle role=%s worker_id=%s chain=%s network=%s claimed=0 scanned=0"
-		   " confirmed=%" PRId64 " detected=%" PRId64 " expired=%" PRId64 " skipped=%" PRId64
-		   " errors=%" PRId64 " latency_ms=%" PRId64 " blocks=%d transactions=%d payments=%d",
-		   options->role, options->worker_id, loop->network->chain, loop->network->network,
-		   counters.confirmed, counters.detected, counters.expired, counters.skipped, counters.errors,
-		   rc_now_ms() - loop->follow_started_ms, followed->blocks, followed->transactions, followed->payments);
+	log_cycle(loop, &counters, loop->follow_started_ms, followed);
 	add_counters(&engine->counters, &counters);
 	engine->reported = false;
 }

@@ -165,8 +165,9 @@ rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
 	follow->endpoint = choose_endpoint(follow);
 	if (follow->endpoint != NULL)
 	{
-		rc_log(follow->host, RC_LOG_WARNING, "endpoint failed, asking the next one chain=%s network=%s: %s",
-			   follow->network->chain, follow->network->network, failure);
+		rc_log_event(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
+					 RC_FIELDS(rc_field_text("chain", follow->network->chain),
+							   rc_field_text("network", follow->network->network)), failure);
 		rc_follow_go_to(follow, STAGE_INFO);
 	}
 	else

@@ -208,8 +208,11 @@ rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 			snprintf(follow->hash, sizeof(follow->hash), "%s", ours);
 		}
 	}
-	rc_log(follow->host, RC_LOG_INFO, "chain reorganised chain=%s network=%s from=%" PRId64 " back to=%" PRId64,
-		   follow->network->chain, follow->network->network, follow->height, fork);
+	rc_log_event(follow->host, RC_LOG_INFO, "chain reorganised",
+				 RC_FIELDS(rc_field_text("chain", follow->network->chain),
+						   rc_field_text("network", follow->network->network),
+						   rc_field_int("from", follow->height),
+						   rc_field_int("back_to", fork)), NULL);
 	if (!rc_follow_went_well(follow, rc_cursor_undo(&follow->lease, fork)))
 		return;
 

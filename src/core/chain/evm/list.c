@@ -64,8 +64,9 @@ evm_chunk_read(evm_chunk *chunk, const evm_reading *tip, const evm_reading *dept
 	if (split != NULL && ++split->read == 2 && split->size < look->learned->max_pairs)
 	{
 		look->learned->max_pairs = split->size;
-		rc_log(look->attempt->host, RC_LOG_DEBUG, "endpoint %s: lists of %d from now on",
-			   look->attempt->endpoint->shown, split->size);
+		rc_log_event(look->attempt->host, RC_LOG_DEBUG, "endpoint reads shorter lists",
+					 RC_FIELDS(rc_field_text("endpoint", look->attempt->endpoint->shown),
+							   rc_field_int("pairs", split->size)), NULL);
 	}
 	evm_chunk_unlink(chunk);
 	evm_chunk_free(chunk);

@@ -96,12 +96,15 @@ evm_read_all(evm_look *look)
 void
 evm_use_method(evm_look *look, evm_method method)
 {
-	static const char *const names[] = {"creation code", "Multicall3", "single balances"};
+	static const char *const names[] = {"creation_code", "multicall3", "single_balances"};
 
 	if (look->learned->method != method)
-		rc_log(look->attempt->host, RC_LOG_INFO, "endpoint %s of network %s/%s refuses %s: reading by %s",
-			   look->attempt->endpoint->shown, look->attempt->network->chain,
-			   look->attempt->network->network, names[look->method], names[method]);
+		rc_log_event(look->attempt->host, RC_LOG_INFO, "endpoint is read in another way",
+					 RC_FIELDS(rc_field_text("chain", look->attempt->network->chain),
+							   rc_field_text("network", look->attempt->network->network),
+							   rc_field_text("endpoint", look->attempt->endpoint->shown),
+							   rc_field_text("refused", names[look->method]),
+							   rc_field_text("method", names[method])), NULL);
 	evm_drop_chunks(look);
 	look->learned->method = method;
 	evm_read_all(look);

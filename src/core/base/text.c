@@ -1,0 +1,48 @@
+/* text.c: what a text consists of: characters of UTF-8, and those that a reader doesn't see */
+#include "core/base/text.h"
+
+typedef struct code_range
+{
+	uint32_t	first;
+	uint32_t	last;
+} code_range;
+
+/* Unicode's categories Cc, Cf, Zl and Zp, as far as they are in use, and noncharacters of the first plane */
+static const code_range hidden[] = {
+	{0x00, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f},
+	{0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
+	{0xfffe, 0xffff}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f}
+};
+
+#define NHIDDEN ((int) (sizeof(hidden) / sizeof(hidden[0])))
+
+size_t
+rc_utf8_decode(const char *text, size_t len, uint32_t *code)
+{
+	const unsigned char *bytes = (const unsigned char *) text;
+	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t		n = len == 0 ? 0 : bytes[0] < 0x80 ? 1 : bytes[0] < 0xc0 ? 0 : bytes[0] < 0xe0 ? 2 :
+		bytes[0] < 0xf0 ? 3 : bytes[0] < 0xf8 ? 4 : 0;
+
+	if (n == 0 || n > len)
+		return 0;
+	*code = n == 1 ? bytes[0] : bytes[0] & (0x7f >> n);
+	for (size_t i = 1; i < n; i++)
+	{
+		if ((bytes[i] & 0xc0) != 0x80)
+			return 0;
+		*code = *code << 6 | (bytes[i] & 0x3f);
+	}
+	if (*code < smallest[n] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
+		return 0;
+	return n;
+}
+
+bool
+rc_is_hidden(uint32_t code)
+{
+	for (int i = 0; i < NHIDDEN; i++)
+		if (code >= hidden[i].first && code <= hidden[i].last)
+			return true;
+	return false;
+}
