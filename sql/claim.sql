@@ -115,13 +115,16 @@ CALL pass_time();
 SELECT * FROM claimed(10);
 SELECT reconciler.set_network('ethereum', 'local', detected_bps => 10000);
 
--- What can't be observed is not handed out, and expires after the grace
+-- What can't be observed is not handed out
 INSERT INTO invoices (id, address_canonical, expires_at) VALUES
 	(11, 'nowhere', clock_timestamp() - interval '59 min'),
 	(12, 'nowhere', clock_timestamp() - interval '61 min'),
 	(13, 'nowhere', NULL);
 CALL pass_time();
 SELECT * FROM claimed(10);
+SELECT id, status FROM invoices WHERE id > 10 ORDER BY id;
+-- and expires after the grace, when workers tidy up
+SELECT reconciler.maintain('w1');
 SELECT id, status FROM invoices WHERE id > 10 ORDER BY id;
 SELECT source, request_id, from_status, to_status, reason, seen, block_height, worker_id
 FROM reconciler.transitions ORDER BY transition_id;

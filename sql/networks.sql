@@ -50,10 +50,10 @@ FROM reconciler.worker_networks('w') ORDER BY network_id;
 SELECT reconciler.set_network('ethereum', 'local', batch_size => 50, poll_interval => '1.5 s', lease_duration => '1 min', request_timeout => '250 ms');
 SELECT batch_size, poll_interval_ms, lease_ms, request_timeout_ms FROM reconciler.worker_networks('w') WHERE network = 'local';
 SELECT batch_size, poll_interval_ms, lease_ms FROM reconciler.worker_networks('w', 10, '2 s', '300 ms') WHERE network = 'local';
-SELECT version AS old_version, endpoints FROM reconciler.worker_networks('w') WHERE network = 'local' \gset
-SELECT version = :'old_version' AS same FROM reconciler.worker_networks('w') WHERE network = 'local';
+SELECT fingerprint AS old_version, endpoints FROM reconciler.worker_networks('w') WHERE network = 'local' \gset
+SELECT fingerprint = :'old_version' AS same FROM reconciler.worker_networks('w') WHERE network = 'local';
 SELECT reconciler.set_network('ethereum', 'local', confirmations => 4);
-SELECT version = :'old_version' AS same FROM reconciler.worker_networks('w') WHERE network = 'local';
+SELECT fingerprint = :'old_version' AS same FROM reconciler.worker_networks('w') WHERE network = 'local';
 SELECT reconciler.set_network('ethereum', 'mainnet', enabled => false);
 SELECT chain, network FROM reconciler.worker_networks('w') ORDER BY network_id;
 
@@ -81,7 +81,7 @@ SELECT request_id, network_id = :net AS moved, chain, network, invalid FROM reco
 
 -- One that was late: its transaction didn't see the registration
 UPDATE reconciler.queue SET network_id = 0, chain = 'polygon', network = 'amoy' WHERE request_id = '1';
-SELECT reconciler._adopt_requests(0, 9223372036854775807), reconciler._adopt_requests(0, 9223372036854775807) AS again;
+SELECT reconciler._adopt_requests(), reconciler._adopt_requests() AS again;
 
 -- Another chain: what was seen of the old one doesn't count
 UPDATE reconciler.queue SET seen = 4, settled = 4 WHERE request_id = '1';

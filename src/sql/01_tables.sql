@@ -20,11 +20,41 @@ CREATE TABLE networks (
 	max_tip_age interval CHECK (max_tip_age > interval '0'),
 	rate_limit numeric CHECK (rate_limit > 0),
 	enabled boolean NOT NULL DEFAULT true,
+	version bigint NOT NULL DEFAULT 1,	-- raised by every change: what was looked at by another one isn't believed
 	UNIQUE (chain, network)
 );
 
 -- The home of requests whose network is not registered.
 INSERT INTO networks (network_id, chain, network, kind) VALUES (0, '', '', 'none');
+
+CREATE FUNCTION _raise_version() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	NEW.version := OLD.version + 1;
+	RETURN NEW;
+END $$;
+
+COMMENT ON FUNCTION _raise_version() IS 'Trigger on networks: every change has a version of its own';
+
+CREATE TRIGGER raise_version BEFORE UPDATE ON networks
+	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION _raise_version();
+
+-- One row, which whoever builds the queue or brings it in line locks. No role
+-- but the owner can lock it; an advisory lock is anybody's.
+CREATE TABLE upkeep (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one)
+);
+INSERT INTO upkeep DEFAULT VALUES;
+
+CREATE FUNCTION _lock_upkeep() RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM reconciler.upkeep FOR UPDATE SKIP LOCKED;
+	RETURN FOUND;
+END $$;
+
+COMMENT ON TABLE upkeep IS 'One row: its lock is held by the worker that builds the queue or brings it in line with the tables';
+COMMENT ON FUNCTION _lock_upkeep() IS 'Takes the lock under which the queue is built, until the transaction ends; false: somebody else has it';
 
 -- What workers know of a network at present.
 CREATE UNLOGGED TABLE network_state (
@@ -72,6 +102,8 @@ CREATE UNLOGGED TABLE queue (
 	PRIMARY KEY (source_id, request_id)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
+CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
+CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
 
 -- Runs [lo, hi) of the queue of one network: the unit of lease. Those of a
 -- network cover every seq, so no index but the key: updates stay HOT.
@@ -87,7 +119,6 @@ CREATE UNLOGGED TABLE batches (
 	tip_floor bigint,			-- a tip below this height comes from a node that is behind
 	due_at timestamptz NOT NULL DEFAULT '-infinity',
 	last_owner text,			-- of a cursor's lease: it knows the mempool
-	checked_at timestamptz,		-- likewise: requests that can't be observed were looked through
 	failures int NOT NULL DEFAULT 0,
 	error text,
 	PRIMARY KEY (network_id, lo)

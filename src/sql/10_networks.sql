@@ -86,11 +86,14 @@ BEGIN
 		PERFORM reconciler._refuse('batch_size must be between 1 and 740',
 			'740 requests are what one call to an EVM node can answer.');
 	END IF;
-	IF n.poll_interval < interval '100 milliseconds' OR n.request_timeout < interval '100 milliseconds' THEN
-		PERFORM reconciler._refuse('poll_interval and request_timeout must be at least 100 ms', 'Give, say, ''15 seconds''.');
+	IF n.poll_interval NOT BETWEEN interval '100 milliseconds' AND interval '1 day' THEN
+		PERFORM reconciler._refuse('poll_interval must be between 100 ms and 1 day', 'Give, say, ''15 seconds''.');
 	END IF;
-	IF n.lease_duration < interval '1 second' THEN
-		PERFORM reconciler._refuse('lease_duration must be at least 1 s', 'Give, say, ''15 seconds''.');
+	IF n.request_timeout NOT BETWEEN interval '100 milliseconds' AND interval '10 minutes' THEN
+		PERFORM reconciler._refuse('request_timeout must be between 100 ms and 10 min', 'Give, say, ''5 seconds''.');
+	END IF;
+	IF n.lease_duration NOT BETWEEN interval '1 second' AND interval '1 hour' THEN
+		PERFORM reconciler._refuse('lease_duration must be between 1 s and 1 hour', 'Give, say, ''15 seconds''.');
 	END IF;
 	IF n.expiry_grace < interval '0' THEN
 		PERFORM reconciler._refuse('expiry_grace must not be negative', 'Give, say, ''1 hour''.');
@@ -105,8 +108,7 @@ BEGIN
 END $$;
 
 -- Gives requests of one network to another; one of the two is network 0.
-CREATE FUNCTION _move_requests(from_id int, to_id int, of_chain text, of_network text,
-							   lo bigint DEFAULT 0, hi bigint DEFAULT 9223372036854775807) RETURNS bigint
+CREATE FUNCTION _move_requests(from_id int, to_id int, of_chain text, of_network text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	moved bigint;
@@ -119,21 +121,21 @@ BEGIN
 		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
 	FROM reconciler.networks AS n
-	WHERE n.network_id = to_id AND q.network_id = from_id AND q.seq >= lo AND q.seq < hi
+	WHERE n.network_id = to_id AND q.network_id = from_id
 		AND (from_id <> 0 OR (q.chain = of_chain AND q.network = of_network));
 	GET DIAGNOSTICS moved = ROW_COUNT;
 	RETURN moved;
 END $$;
 
--- Requests under network 0, seq in [lo, hi), whose network has been registered:
--- those that a transaction brought in which didn't see the registration yet.
-CREATE FUNCTION _adopt_requests(lo bigint, hi bigint) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(sum(reconciler._move_requests(0, n.network_id, n.chain, n.network, $1, $2)), 0)::bigint
+-- Requests under network 0 whose network has been registered: those that a
+-- transaction brought in which didn't see the registration yet.
+CREATE FUNCTION _adopt_requests() RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+	SELECT coalesce(sum(reconciler._move_requests(0, n.network_id, n.chain, n.network)), 0)::bigint
 	FROM reconciler.networks AS n
 	WHERE n.network_id <> 0
-		AND (n.chain, n.network) IN (SELECT q.chain, q.network FROM reconciler.queue AS q
-									 WHERE q.network_id = 0 AND q.seq >= $1 AND q.seq < $2)
+		AND (SELECT true FROM reconciler.queue AS q
+			 WHERE q.network_id = 0 AND q.chain = n.chain AND q.network = n.network LIMIT 1)
 $$;
 
 -- Inserts the network and takes its waiting requests; null: it is there already.
@@ -185,7 +187,7 @@ DECLARE
 	new_id int;
 BEGIN
 	n := ROW(NULL, chain, network, kind, endpoints, chain_id, confirmations, block_tag, detected_bps, confirmed_bps,
-			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled);
+			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, 1);
 	IF n.kind = 'evm' AND n.chain_id IS NULL THEN
 		PERFORM reconciler._refuse('an EVM network needs its chain_id',
 			'Give it, so that an endpoint of another chain is never believed: add_network(…, chain_id => 1).');
@@ -315,18 +317,18 @@ CREATE FUNCTION worker_networks(worker_id text, batch_size_override int DEFAULT 
 		lease_override interval DEFAULT NULL, poll_interval_override interval DEFAULT NULL)
 RETURNS TABLE (network_id int, chain text, network text, kind text, chain_id bigint, confirmations int,
 	block_tag text, batch_size int, poll_interval_ms bigint, lease_ms bigint, request_timeout_ms bigint,
-	endpoints text, rate_limit numeric, version text)
+	endpoints text, rate_limit numeric, version bigint, fingerprint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	WITH effective AS (
 		SELECT n.network_id, n.chain, n.network, n.kind, n.chain_id, n.confirmations, n.block_tag,
 			least(coalesce($2, n.batch_size, reconciler._setting_int('batch_size')), 740) AS batch_size,
-			(extract(epoch FROM coalesce($4, n.poll_interval,
-				reconciler._setting_interval('poll_interval'))) * 1000)::bigint AS poll_interval_ms,
-			(extract(epoch FROM coalesce($3, n.lease_duration,
-				reconciler._setting_interval('lease_duration'))) * 1000)::bigint AS lease_ms,
+			(extract(epoch FROM least(coalesce($4, n.poll_interval,
+				reconciler._setting_interval('poll_interval')), interval '1 day')) * 1000)::bigint AS poll_interval_ms,
+			(extract(epoch FROM least(coalesce($3, n.lease_duration,
+				reconciler._setting_interval('lease_duration')), interval '1 hour')) * 1000)::bigint AS lease_ms,
 			(extract(epoch FROM coalesce(n.request_timeout,
 				reconciler._setting_interval('request_timeout'))) * 1000)::bigint AS request_timeout_ms,
-			to_json(n.endpoints)::text AS endpoints, n.rate_limit
+			to_json(n.endpoints)::text AS endpoints, n.rate_limit, n.version
 		FROM reconciler.networks AS n
 		WHERE n.enabled
 			AND (n.network_id <> 0 OR EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = 0))
@@ -343,6 +345,6 @@ COMMENT ON FUNCTION remove_network(text, text) IS
 COMMENT ON FUNCTION register_network(text, text, text, bigint) IS
 'For workers that bring their own endpoints: the id of the network, which is registered without endpoints if it is not known yet';
 COMMENT ON FUNCTION worker_networks(text, int, interval, interval) IS
-'For workers: the enabled networks with their endpoints and effective settings. Overrides win over the network''s own values, which win over the settings';
+'For workers: the enabled networks with their endpoints and effective settings. Overrides win over the network''s own values, which win over the settings. version: the network''s, to be named by claims; fingerprint: another one, another configuration';
 COMMENT ON TABLE networks IS
 'The networks, with their endpoints: may hold secrets; network_status shows them without';

@@ -101,13 +101,3 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION _status_after(text) IS 'The status that a transition with this reason leads to';
-
-CREATE FUNCTION _verdict(status text, expected numeric, expires_at timestamptz,
-	seen numeric, settled numeric, failed boolean, detected_bps int, confirmed_bps int,
-	looked_at timestamptz, chain_time timestamptz, grace interval)
-RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-	SELECT reconciler._transition(status, 'observed', reconciler._paid(expected, seen, settled, detected_bps, confirmed_bps),
-								  false, false)
-$$;

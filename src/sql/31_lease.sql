@@ -1,6 +1,35 @@
 -- Leases: fencing tokens, renew, release, and when something comes due. A batch row
 -- carries the lease of all requests in its run of the queue.
 
+CREATE FUNCTION _check_worker(worker_id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF worker_id IS NULL THEN
+		RAISE EXCEPTION 'worker_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_worker(text) IS 'Refuses what is no name of a worker';
+
+CREATE FUNCTION _check_lease(lease interval)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF lease IS NULL OR lease <= interval '0' OR lease > interval '1 hour' THEN
+		RAISE EXCEPTION 'lease must be above 0 and at most 1 hour'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'A worker takes it from reconciler.worker_networks().';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_lease(interval) IS 'Refuses a lease that would outlast a dead worker for long';
+
 CREATE FUNCTION _lease_lost(network_id int, lo bigint, token xid8)
 RETURNS void
 LANGUAGE plpgsql
@@ -16,6 +45,31 @@ $$;
 
 COMMENT ON FUNCTION _lease_lost(int, bigint, xid8) IS 'Raises RC001';
 
+-- The tables first: whoever reads one, and so locks its indexes, and only then
+-- comes to write it would deadlock with REINDEX TABLE.
+CREATE FUNCTION _hold_batch(network_id int, lo bigint, token xid8)
+RETURNS batches
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+	b reconciler.batches;
+BEGIN
+	LOCK TABLE reconciler.batches, reconciler.queue IN ROW EXCLUSIVE MODE;
+	SELECT x.* INTO b FROM reconciler.batches AS x
+	WHERE x.network_id = _hold_batch.network_id AND x.lo = _hold_batch.lo FOR UPDATE;
+	-- A batch that nobody holds has no token either.
+	IF b.lease_token IS NULL OR token IS NULL OR b.lease_token <> token THEN
+		PERFORM reconciler._lease_lost(network_id, lo, token);
+	END IF;
+	RETURN b;
+END
+$$;
+
+COMMENT ON FUNCTION _hold_batch(int, bigint, xid8) IS
+'The batch, locked, if it is held under the token; else raises RC001. No token holds nothing';
+
 -- No transaction id, though it would be free: a claim writes nothing but
 -- unlogged tables, so its commit is flushed late, and after a crash (or by a
 -- promoted standby) the same id is given out again. A daemon that outlived the
@@ -30,6 +84,51 @@ $$;
 
 COMMENT ON FUNCTION _new_token() IS
 'A fencing token: microseconds since 1970 and some random bits, so that none comes twice, not even after a crash';
+
+CREATE FUNCTION _check_version(n networks, version bigint)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF version <> n.version THEN
+		RAISE EXCEPTION 'network has changed'
+			USING ERRCODE = 'RC002',
+				DETAIL = format('Network %s/%s has version %s; version %s was named.', n.chain, n.network, n.version, version),
+				HINT = 'Read reconciler.worker_networks() anew.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_version(networks, bigint) IS
+'Raises RC002 when the network has changed since the version that a worker knows; a null isn''t checked';
+
+-- By the database's clock. On a chain without a max_tip_age (a development chain)
+-- time is what somebody made it, so it bounds nothing.
+CREATE FUNCTION _tip_bounds(n networks, at timestamptz,
+	OUT min_tip_time bigint, OUT max_tip_time bigint, OUT tip_floor bigint, OUT floor_min_time bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+	IF n.max_tip_age IS NULL THEN
+		RETURN;
+	END IF;
+	min_tip_time := extract(epoch FROM at - least(n.max_tip_age, interval '50 years'));
+	max_tip_time := extract(epoch FROM at + CASE WHEN n.kind = 'evm' THEN interval '15 minutes' ELSE interval '2 hours' END);
+	-- Of the highest tip of the last minutes; where blocks come every second, nodes differ by several.
+	SELECT greatest(s.best_height - greatest(n.confirmations, 3), 0) INTO tip_floor
+	FROM reconciler.network_state AS s
+	WHERE s.network_id = n.network_id AND s.best_at > at - interval '10 minutes';
+	IF tip_floor IS NOT NULL THEN
+		floor_min_time := extract(epoch FROM at - interval '30 seconds');
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _tip_bounds(networks, timestamptz) IS
+'What a tip must satisfy to be believed, times in seconds since 1970, nulls: no bound. A tip below tip_floor comes from a node that is behind, if its time is also before floor_min_time';
 
 CREATE FUNCTION due_in(network_id int)
 RETURNS int
@@ -59,17 +158,13 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '10s'
 SET enable_seqscan = off
 AS $$
-#variable_conflict use_column
 BEGIN
-	IF renew.lease IS NULL OR renew.lease <= interval '0' THEN
-		RAISE EXCEPTION 'lease must be positive' USING ERRCODE = 'invalid_parameter_value';
-	END IF;
-	UPDATE reconciler.batches b
+	PERFORM reconciler._check_worker(worker_id);
+	PERFORM reconciler._check_lease(lease);
+	PERFORM reconciler._hold_batch(network_id, lo, token);
+	UPDATE reconciler.batches AS b
 	SET lease_until = greatest(b.lease_until, clock_timestamp() + renew.lease)
-	WHERE b.network_id = renew.network_id AND b.lo = renew.lo AND b.lease_token = renew.token;
-	IF NOT FOUND THEN
-		PERFORM reconciler._lease_lost(renew.network_id, renew.lo, renew.token);
-	END IF;
+	WHERE b.network_id = renew.network_id AND b.lo = renew.lo;
 	RETURN true;
 END
 $$;
@@ -84,16 +179,14 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '10s'
 SET enable_seqscan = off
 AS $$
-#variable_conflict use_column
 BEGIN
-	UPDATE reconciler.batches b
+	PERFORM reconciler._check_worker(worker_id);
+	PERFORM reconciler._hold_batch(network_id, lo, token);
+	UPDATE reconciler.batches AS b
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL,
 		due_at = CASE WHEN release.due_now OR NOT isfinite(b.due_at) THEN '-infinity'
 					  ELSE coalesce(b.claimed_at + b.poll_interval, b.due_at) END
-	WHERE b.network_id = release.network_id AND b.lo = release.lo AND b.lease_token = release.token;
-	IF NOT FOUND THEN
-		PERFORM reconciler._lease_lost(release.network_id, release.lo, release.token);
-	END IF;
+	WHERE b.network_id = release.network_id AND b.lo = release.lo;
 	RETURN true;
 END
 $$;

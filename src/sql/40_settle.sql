@@ -53,7 +53,8 @@ BEGIN
 	FROM ROWS FROM (unnest(findings), unnest(statuses))
 		 AS f(seq, source_id, request_id, seen, settled, error, status)
 	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
-						WHERE x.network_id = look.network_id AND x.seq = f.seq LIMIT 1) q
+						WHERE x.network_id = look.network_id AND x.seq = f.seq
+						  AND (x.invalid IS NULL OR f.error IS NOT NULL) LIMIT 1) q
 	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status)
 	-- A node that knows less than another one did already can't take it back.
 	CROSS JOIN LATERAL (SELECT CASE WHEN f.error IS NOT NULL OR f.seen IS NULL OR f.settled IS NULL THEN 'failed'
@@ -372,10 +373,9 @@ DECLARE
 	v_look reconciler._look;
 	v_outcomes jsonb;
 BEGIN
-	SELECT * INTO b FROM reconciler.batches x
-	WHERE x.network_id = settle.network_id AND x.lo = settle.lo FOR UPDATE;
+	b := reconciler._hold_batch(settle.network_id, settle.lo, settle.token);
 	SELECT * INTO v_network FROM reconciler.networks x WHERE x.network_id = settle.network_id;
-	IF settle.token IS NULL OR b.lease_token IS DISTINCT FROM settle.token OR v_network.network_id IS NULL THEN
+	IF NOT FOUND THEN
 		PERFORM reconciler._lease_lost(settle.network_id, settle.lo, settle.token);
 	END IF;
 

@@ -37,6 +37,54 @@ $$;
 COMMENT ON FUNCTION report(text, text, int, text, jsonb, boolean) IS
 'A worker outside the server tells its state and its counters (cycles, claimed, scanned, detected, confirmed, expired, skipped, errors) since it started';
 
+-- Requests that can't be observed as they are (a bad address, say): nobody looks at them, so nobody settles them.
+CREATE FUNCTION _expire_invalid(n networks, worker_id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	look reconciler._look;
+	moves reconciler._finding[];
+	alone boolean[];
+	outcomes jsonb;
+	o record;
+BEGIN
+	look.worker_id := worker_id;
+	look.network_id := n.network_id;
+	look.looked_at := clock_timestamp();
+	look.grace := least(coalesce(n.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
+	-- A thousand a call; what failed the last time stands behind the others.
+	SELECT array_agg(ROW(q.seq, q.source_id, q.request_id, NULL, NULL, q.invalid)::reconciler._finding
+					 ORDER BY q.error_at IS NOT NULL, q.source_id, q.error_at, q.seq),
+		   array_agg(q.error_at IS NOT NULL ORDER BY q.error_at IS NOT NULL, q.source_id, q.error_at, q.seq)
+	INTO moves, alone
+	FROM (SELECT x.* FROM reconciler.queue AS x
+		  WHERE x.network_id = n.network_id AND x.status = 'pending' AND x.invalid IS NOT NULL
+			AND x.expires_at <= look.looked_at - look.grace
+		  ORDER BY x.error_at NULLS FIRST LIMIT 1000) AS q;
+	IF moves IS NULL THEN
+		RETURN;
+	END IF;
+	outcomes := reconciler._move_each(look, moves, alone);
+	PERFORM reconciler._note(look, (
+		SELECT array_agg(ROW(f.seq, NULL, NULL, NULL, NULL, f.reason)::reconciler._finding)
+		FROM jsonb_to_recordset(outcomes) AS f(outcome text, seq bigint, reason text)
+		WHERE f.outcome = 'failed'));
+	PERFORM reconciler._notify(outcomes);
+	FOR o IN SELECT * FROM jsonb_to_recordset(outcomes)
+				 AS t(outcome text, source text, request_id text, from_status text, to_status text, reason text)
+			 WHERE t.outcome = 'transition' LOOP
+		RAISE LOG 'transition worker_id=% source=% request_id=% from=% to=% reason=%',
+			reconciler._log_value(worker_id), reconciler._log_value(o.source), reconciler._log_value(o.request_id),
+			reconciler._log_value(o.from_status), reconciler._log_value(o.to_status), reconciler._log_value(o.reason);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _expire_invalid(networks, text) IS
+'Expires requests of a network that can''t be observed as they are, after the grace';
+
 CREATE FUNCTION maintain(worker_id text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -44,13 +92,20 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 AS $$
 DECLARE
+	v_network reconciler.networks;
 	v_source reconciler.sources;
 	v_changes bigint := 0;
 BEGIN
-	-- The lock under which the queue is built: one at a time
-	IF NOT pg_try_advisory_xact_lock(1919118947, 1) THEN
+	PERFORM reconciler._check_worker(worker_id);
+	IF NOT reconciler._lock_upkeep() THEN
 		RETURN 0;
 	END IF;
+	FOR v_network IN
+		SELECT n.* FROM reconciler.networks AS n
+		WHERE n.enabled AND EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = n.network_id AND q.invalid IS NOT NULL)
+	LOOP
+		PERFORM reconciler._expire_invalid(v_network, worker_id);
+	END LOOP;
 	IF NOT EXISTS (SELECT FROM reconciler.batches) THEN
 		v_changes := reconciler.resync();
 	ELSE

@@ -98,7 +98,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	v_network reconciler.networks;
-	v_grace interval;
 	v_now timestamptz := clock_timestamp();
 	b reconciler.batches;
 	c reconciler.cursors;
@@ -145,13 +144,6 @@ BEGIN
 		INSERT INTO reconciler.cursors (network_id) VALUES (claim_cursor.network_id);
 		UPDATE reconciler.queue q SET followed = NULL
 		WHERE q.network_id = claim_cursor.network_id AND q.followed IS NOT NULL;
-	END IF;
-
-	-- Nobody can observe these, so nobody settles them.
-	v_grace := least(coalesce(v_network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
-	IF b.checked_at IS NULL OR b.checked_at <= v_now - interval '30 seconds' THEN
-		UPDATE reconciler.batches x SET checked_at = v_now WHERE x.network_id = b.network_id AND x.lo = 0;
-		PERFORM reconciler._expire_invalid(claim_cursor.worker_id, b.network_id, b.lo, b.hi, v_now, v_grace);
 	END IF;
 
 	RETURN QUERY

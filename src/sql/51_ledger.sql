@@ -214,11 +214,10 @@ DECLARE
 	v_left text[];
 	o record;
 BEGIN
-	SELECT * INTO b FROM reconciler.batches x
-	WHERE x.network_id = settle_network.network_id AND x.lo = 0 FOR UPDATE;
+	b := reconciler._hold_batch(settle_network.network_id, 0, settle_network.token);
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = settle_network.network_id;
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = settle_network.network_id;
-	IF b.lease_token IS DISTINCT FROM settle_network.token OR n.network_id IS NULL OR c.height IS NULL THEN
+	IF n.network_id IS NULL OR c.height IS NULL THEN
 		PERFORM reconciler._lease_lost(settle_network.network_id, 0, settle_network.token);
 	END IF;
 	v_depth := c.height - n.confirmations + 1;

@@ -13,7 +13,7 @@
 static const rc_statement networks_statement = {
 	"networks",
 	"SELECT network_id, chain, network, kind, chain_id, confirmations, block_tag, batch_size,"
-	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, version"
+	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, fingerprint"
 	" FROM reconciler.worker_networks($1::text, $2::int, $3::interval, $4::interval)",
 	4
 };
