@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/base/text.h"
 #include "pq_connection.h"
 
 #define CONNECT_TIMEOUT_MS	10000
@@ -82,20 +83,6 @@ rc_pq_parameters_free(rc_pq_parameters *parameters)
 	PQconninfoFree(parameters->parsed);
 }
 
-char *
-rc_pq_one_line(const char *text)
-{
-	char	   *line = rc_strdup(text ? text : "");
-	size_t		len = strlen(line);
-
-	while (len > 0 && strchr("\r\n\t ", line[len - 1]) != NULL)
-		line[--len] = '\0';
-	for (char *c = line; *c != '\0'; c++)
-		if ((unsigned char) *c < 0x20)
-			*c = ' ';
-	return line;
-}
-
 static void
 replace_all(char **text, const char *secret, size_t len)
 {
@@ -146,7 +133,7 @@ redact_userinfo(char **text, const char *conninfo)
 static char *
 redacted_error(const char *error, const rc_pq_parameters *parameters)
 {
-	char	   *text = rc_pq_one_line(error);
+	char	   *text = rc_text_one_line(error);
 
 	for (PQconninfoOption *option = parameters->parsed; option != NULL && option->keyword != NULL; option++)
 		if (option->val != NULL && (strcmp(option->keyword, "password") == 0 || strcmp(option->keyword, "sslpassword") == 0))
@@ -236,7 +223,7 @@ static void
 receive_notice(void *arg, const PGresult *result)
 {
 	rc_daemon  *daemon = arg;
-	char	   *line = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	char	   *line = rc_text_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 
 	rc_daemon_log(daemon, RC_LOG_DEBUG, "server says", RC_NO_FIELDS, line);
 	free(line);

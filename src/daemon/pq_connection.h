@@ -24,7 +24,4 @@ extern PGconn *rc_pq_connect(rc_daemon *daemon, const rc_pq_parameters *paramete
 /* The last result of the command under way, or NULL: the connection can't be used any more */
 extern PGresult *rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms);
 
-/* malloc'd: text of libpq or the server as one line */
-extern char *rc_pq_one_line(const char *text);
-
 #endif

@@ -2,10 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/backoff.h"
 #include "core/base/memory.h"
+#include "core/base/text.h"
 #include "pq_connection.h"
 #include "pq_store.h"
 
@@ -73,30 +74,10 @@ drop_connection(rc_pq_store *pq)
 		pq->daemon->database_lost_ms = rc_now_ms();
 }
 
-/* Different in daemons that lost the database at the same instant; good enough for a pause */
-static uint32_t
-random_number(void)
-{
-	struct timespec now;
-	uint32_t	number;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	number = (uint32_t) now.tv_nsec ^ ((uint32_t) getpid() * 2654435761u);
-	number ^= number >> 16;
-	number *= 2246822519u;
-	return number ^ (number >> 13);
-}
-
-static long
+static int64_t
 reconnect_pause(int attempts)
 {
-	long		pause = RECONNECT_MIN_MS;
-
-	for (int i = 1; i < attempts && pause < RECONNECT_MAX_MS; i++)
-		pause *= 2;
-	if (pause > RECONNECT_MAX_MS)
-		pause = RECONNECT_MAX_MS;
-	return pause / 2 + (long) (random_number() % (uint32_t) (pause / 2 + 1));
+	return rc_backoff_ms(attempts, RECONNECT_MIN_MS, RECONNECT_MAX_MS);
 }
 
 /* One attempt; *problem says why it failed */
@@ -166,7 +147,7 @@ lose_connection(rc_pq_store *pq, const rc_statement *statement)
 					  RC_FIELDS(rc_field_text("statement", statement->name)), NULL);
 	else
 	{
-		char	   *line = rc_pq_one_line(PQerrorMessage(pq->conn));
+		char	   *line = rc_text_one_line(PQerrorMessage(pq->conn));
 
 		rc_daemon_log(pq->daemon, RC_LOG_WARNING, "connection to the database lost",
 					  RC_FIELDS(rc_field_text("statement", statement->name)), line[0] ? line : "no answer");
@@ -184,8 +165,8 @@ static void
 log_error(rc_pq_store *pq, const rc_statement *statement, const char *sqlstate, const PGresult *result)
 {
 	char		key[sizeof(pq->logged)];
-	char	   *message = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-	char	   *hint = rc_pq_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	char	   *message = rc_text_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	char	   *hint = rc_text_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
 	bool		repeated;
 
 	snprintf(key, sizeof(key), "%s %s", statement->name, sqlstate);

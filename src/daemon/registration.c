@@ -8,14 +8,15 @@
 #include "core/chain/bitcoin/address.h"
 #include "core/net/http.h"
 #include "core/net/jsonrpc.h"
+#include "core/base/backoff.h"
 #include "core/base/memory.h"
 #include "core/protocol/protocol.h"
 #include "registration.h"
 
 #define QUESTION_TIMEOUT_MS	5000
 
-/* Pauses before a question is asked again: doubled each time */
-#define RETRY_MIN_MS		2000
+/* Pauses before a question is asked again: see backoff.h */
+#define RETRY_MIN_MS		4000
 #define RETRY_MAX_MS		60000
 
 /* An answer is a few dozen bytes; whatever is much longer isn't one */
@@ -63,15 +64,10 @@ ask_later(entry *entry, const char *what)
 	rc_daemon  *daemon = entry->registration->daemon;
 	const rc_own_network *own = entry->own;
 	char	   *shown = rc_url_redact(own->urls[entry->next_url]);
-	int64_t		pause = RETRY_MIN_MS;
+	int64_t		pause = rc_backoff_ms(++entry->failures, RETRY_MIN_MS, RETRY_MAX_MS);
 
-	for (int i = 0; i < entry->failures && pause < RETRY_MAX_MS; i++)
-		pause *= 2;
-	if (pause > RETRY_MAX_MS)
-		pause = RETRY_MAX_MS;
 	entry->retry_at_ms = rc_now_ms() + pause;
 	entry->next_url = (entry->next_url + 1) % own->nurls;
-	entry->failures++;
 	rc_daemon_log(daemon, RC_LOG_WARNING, "endpoint doesn't tell its chain",
 				  RC_FIELDS(rc_field_text("chain", own->chain),
 							rc_field_text("network", shown_name(own)),

@@ -60,9 +60,9 @@ keep_answer(void *arg, rc_exchange_result *result)
 {
 	(void) arg;
 	answer.done = true;
-	answer.ok = result->failure == NULL && result->replies[0].error == NULL;
+	answer.ok = result->failure.text == NULL && result->replies[0].error == NULL;
 	(void) snprintf(answer.text, sizeof(answer.text), "%s",
-					result->failure != NULL ? result->failure :
+					result->failure.text != NULL ? result->failure.text :
 					result->replies[0].error != NULL ? result->replies[0].error :
 					json_object_to_json_string_ext(result->replies[0].result, JSON_C_TO_STRING_PLAIN));
 }

@@ -83,42 +83,10 @@ test_text(void **state)
 	}
 }
 
-/* Texts of others, made fit for a log line and for the database */
-static void
-test_clean(void **state)
-{
-	static const struct
-	{
-		const char *text;
-		const char *expected;
-	}			cases[] = {
-		{"plain", "plain"},
-		{"two\nlines\r\n\ttab", "two?lines???tab"},
-		{"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"},
-		{"latin-1 \xfc", "latin-1 ?"},
-		{"cut \xe2\x82", "cut ??"},
-		{"overlong \xc0\xaf \xe0\x80\xaf", "overlong ?? ???"},
-		{"surrogate \xed\xa0\x80", "surrogate ???"},
-		{"too high \xf4\x90\x80\x80", "too high ????"},
-		{"escape \x1b[31m", "escape ?[31m"},
-	};
-
-	(void) state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		char	   *text = strdup(cases[i].text);
-
-		rc_text_clean(text);
-		assert_string_equal(text, cases[i].expected);
-		free(text);
-	}
-}
-
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_url), cmocka_unit_test(test_text),
-	cmocka_unit_test(test_clean)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_url), cmocka_unit_test(test_text)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

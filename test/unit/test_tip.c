@@ -92,11 +92,11 @@ test_walk(void **state)
 	assert_int_equal(rc_endpoints_rest_until(endpoints, 3), 0);
 	rc_endpoint_walk_begin(&walk, endpoints, 3);
 	assert_ptr_equal(rc_endpoint_walk_next(&walk), &endpoints[0]);
-	rc_endpoint_walk_failed(&walk, 30000, rc_strdup("broken"));
+	rc_endpoint_walk_failed(&walk, (rc_failure) {RC_FAILURE_UNREACHABLE, rc_strdup("broken"), 30000});
 	/* Even if it may be asked again by now: once in a walk */
 	endpoints[0].retry_at_ms = 0;
 	assert_ptr_equal(rc_endpoint_walk_next(&walk), &endpoints[2]);
-	rc_endpoint_walk_failed(&walk, 30000, rc_strdup("gone"));
+	rc_endpoint_walk_failed(&walk, (rc_failure) {RC_FAILURE_UNREACHABLE, rc_strdup("gone"), 30000});
 	assert_null(rc_endpoint_walk_next(&walk));
 	assert_null(rc_endpoint_walk_next(&walk));
 	assert_true(walk.asked);

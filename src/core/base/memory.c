@@ -1,7 +1,6 @@
 /* memory.c: malloc that cannot return NULL */
 #include "core/base/memory.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +89,15 @@ rc_asprintf(const char *format, ...)
 	text = format_text(format, args, &len);
 	va_end(args);
 	return text;
+}
+
+/* vasprintf */
+char *
+rc_vasprintf(const char *format, va_list args)
+{
+	size_t		len;
+
+	return format_text(format, args, &len);
 }
 
 /* Appends bytes; data stays NUL-terminated */

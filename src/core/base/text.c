@@ -1,5 +1,9 @@
-/* text.c: what a text consists of: characters of UTF-8, and those that a reader doesn't see */
+/* text.c: what a text consists of, and words of others made fit for a log line and for the database */
 #include "core/base/text.h"
+
+#include <string.h>
+
+#include "core/base/memory.h"
 
 typedef struct code_range
 {
@@ -45,4 +49,59 @@ rc_is_hidden(uint32_t code)
 		if (code >= hidden[i].first && code <= hidden[i].last)
 			return true;
 	return false;
+}
+
+void
+rc_text_clean(char *text)
+{
+	size_t		len = strlen(text);
+	uint32_t	code;
+
+	for (size_t i = 0, n; i < len; i += n)
+	{
+		n = rc_utf8_decode(text + i, len - i, &code);
+		if (n == 0)
+		{
+			text[i] = '?';
+			n = 1;
+		}
+		else if (rc_is_hidden(code))
+			memset(text + i, '?', n);
+	}
+}
+
+void
+rc_text_cut(char *text, size_t max)
+{
+	size_t		len = strlen(text);
+
+	if (len > max)
+	{
+		len = max;
+		while (len > 0 && ((unsigned char) text[len] & 0xc0) == 0x80)
+			len--;
+	}
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+		len--;
+	text[len] = '\0';
+}
+
+char *
+rc_text_one_line(const char *text)
+{
+	char	   *line = rc_strdup(text != NULL ? text : "");
+	char	   *out = line;
+
+	for (const char *in = line; *in != '\0'; in++)
+	{
+		bool		blank = strchr(" \t\r\n\v\f", *in) != NULL;
+
+		if (blank && (out == line || out[-1] == ' '))
+			continue;
+		*out++ = blank ? ' ' : *in;
+	}
+	*out = '\0';
+	rc_text_cut(line, (size_t) (out - line));
+	rc_text_clean(line);
+	return line;
 }

@@ -143,20 +143,20 @@ rc_attempt_succeeded(rc_attempt *attempt)
 	attempt_ended(attempt);
 }
 
-/* The endpoint is at fault; takes over error */
+/* The endpoint is at fault; takes over the failure */
 void
-rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error)
+rc_attempt_failed(rc_attempt *attempt, rc_failure failure)
 {
 	rc_look    *look = attempt->look;
 
-	rc_endpoint_walk_failed(&look->walk, retry_after_ms, error);
+	rc_endpoint_walk_failed(&look->walk, failure);
 	rc_observation_free(look->observation);
 	look->observation = NULL;
 	if (look->walk.next < look->walk.nendpoints)
 		rc_log_event(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
 					 RC_FIELDS(rc_field_text("chain", look->network->chain),
 							   rc_field_text("network", look->network->network),
-							   rc_field_text("endpoint", attempt->endpoint->shown)), error);
+							   rc_field_text("endpoint", attempt->endpoint->shown)), attempt->endpoint->error);
 	attempt_ended(attempt);
 }
 

@@ -44,10 +44,10 @@ extern void rc_attempt_succeeded(rc_attempt *attempt);
 
 /*
  * The endpoint is at fault (transport, HTTP status, rate limit, wrong chain,
- * behind, malformed): it backs off, at least retry_after_ms if that is not
- * negative, and look.c goes to the next endpoint. Takes over error (rc_malloc'd,
- * one line, secrets of endpoint->url are redacted by look.c).
+ * behind, malformed): it backs off, at least failure.retry_after_ms if that is
+ * not negative, and look.c goes to the next endpoint. Takes over failure.text
+ * (rc_malloc'd, one line, secrets of endpoint->url are redacted by look.c).
  */
-extern void rc_attempt_failed(rc_attempt *attempt, long retry_after_ms, char *error);
+extern void rc_attempt_failed(rc_attempt *attempt, rc_failure failure);
 
 #endif

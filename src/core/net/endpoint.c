@@ -4,26 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An endpoint that failed n times in a row rests FIRST * 2^(n - 1), at most LONGEST, less up to half (jitter) */
+#include "core/base/backoff.h"
+#include "core/base/text.h"
+
+/* How long an endpoint rests that failed, by the failures in a row: see backoff.h */
 #define FIRST_BACKOFF_MS 1000
 #define LONGEST_BACKOFF_MS 30000
 
 /* A server can't send us away for longer than this */
 #define LONGEST_RETRY_AFTER_MS (10 * 60 * 1000)
-
-/* A number below limit; good enough to keep workers from stepping in time */
-static int64_t
-jitter(int64_t limit)
-{
-	static uint64_t state = 0;
-
-	if (state == 0)
-		state = (uint64_t) rc_now_ms() ^ (uint64_t) (uintptr_t) &state ^ UINT64_C(0x9e3779b97f4a7c15);
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return limit > 0 ? (int64_t) (state % (uint64_t) limit) : 0;
-}
 
 /* May the endpoint be asked now? */
 bool
@@ -40,6 +29,7 @@ rc_endpoint_succeeded(rc_endpoint *endpoint)
 	endpoint->retry_at_ms = 0;
 	free(endpoint->error);
 	endpoint->error = NULL;
+	endpoint->code = RC_FAILURE_NONE;
 }
 
 /* An error text may be an endpoint's own words: no secret, no second line, nothing that isn't UTF-8 */
@@ -52,24 +42,18 @@ rc_endpoint_make_presentable(char *error, const rc_endpoint *endpoint)
 
 /* It failed: it rests. Looks that were under way together count as one failure */
 void
-rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error)
+rc_endpoint_failed(rc_endpoint *endpoint, rc_failure failure)
 {
 	int64_t		now = rc_now_ms();
-	int64_t		rest = FIRST_BACKOFF_MS;
+	long		retry_after_ms = failure.retry_after_ms;
 
-	rc_endpoint_make_presentable(error, endpoint);
+	rc_endpoint_make_presentable(failure.text, endpoint);
 	free(endpoint->error);
-	endpoint->error = error;
+	endpoint->error = failure.text;
+	endpoint->code = failure.code;
 
 	if (endpoint->retry_at_ms <= now)
-	{
-		endpoint->failures++;
-		for (int i = 1; i < endpoint->failures && rest < LONGEST_BACKOFF_MS; i++)
-			rest *= 2;
-		if (rest > LONGEST_BACKOFF_MS)
-			rest = LONGEST_BACKOFF_MS;
-		endpoint->retry_at_ms = now + rest - jitter(rest / 2);
-	}
+		endpoint->retry_at_ms = now + rc_backoff_ms(++endpoint->failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
 	if (retry_after_ms > LONGEST_RETRY_AFTER_MS)
 		retry_after_ms = LONGEST_RETRY_AFTER_MS;
 	if (retry_after_ms >= 0 && endpoint->retry_at_ms < now + retry_after_ms)
@@ -110,9 +94,9 @@ rc_endpoint_walk_next(rc_endpoint_walk *walk)
 }
 
 void
-rc_endpoint_walk_failed(rc_endpoint_walk *walk, long retry_after_ms, char *error)
+rc_endpoint_walk_failed(rc_endpoint_walk *walk, rc_failure failure)
 {
-	rc_endpoint_failed(walk->current, retry_after_ms, error);
+	rc_endpoint_failed(walk->current, failure);
 	note_problem(walk, walk->current);
 }
 
@@ -151,27 +135,35 @@ first_character(const char *text)
 	return text[strspn(text, " \t\r\n")];
 }
 
-/* NULL, or why the response can't be an answer */
-char *
-rc_response_problem(const rc_http_response *response, bool json)
+/* What a status other than 200 means */
+static rc_failure
+status_failure(long status)
 {
+	if (status == 429)
+		return rc_failure_make(RC_FAILURE_LIMITED, "HTTP 429: too many requests");
+	if (status == 401 || status == 403)
+		return rc_failure_make(RC_FAILURE_REFUSED,
+							   "HTTP %ld: access is refused, check the credentials in the endpoint's URL", status);
+	if (status >= 300 && status < 400)
+		return rc_failure_make(RC_FAILURE_REFUSED, "HTTP %ld: redirects are not followed, use the final URL", status);
+	return rc_failure_make(status >= 500 ? RC_FAILURE_UNREACHABLE : RC_FAILURE_REFUSED, "HTTP %ld", status);
+}
+
+/* Why the response can't be an answer, or no text */
+rc_failure
+rc_response_failure(const rc_http_response *response, bool json)
+{
+	rc_failure	failure = rc_failure_take(RC_FAILURE_NONE, NULL);
 	char		first;
 
 	if (response->error != NULL)
-		return rc_strdup(response->error);
-	if (response->status == 429)
-		return rc_strdup("HTTP 429: too many requests");
-	if (response->status == 401 || response->status == 403)
-		return rc_asprintf("HTTP %ld: access is refused, check the credentials in the endpoint's URL",
-						   response->status);
-	if (response->status >= 300 && response->status < 400)
-		return rc_asprintf("HTTP %ld: redirects are not followed, use the final URL", response->status);
-	if (response->status != 200)
-		return rc_asprintf("HTTP %ld", response->status);
-	first = first_character(response->body);
-	if (first == '\0')
-		return rc_strdup("the answer is empty");
-	if (json && first == '<')
-		return rc_strdup("the answer is an HTML page, not JSON");
-	return NULL;
+		failure = rc_failure_make(response->code, "%s", response->error);
+	else if (response->status != 200)
+		failure = status_failure(response->status);
+	else if ((first = first_character(response->body)) == '\0')
+		failure = rc_failure_make(RC_FAILURE_MALFORMED, "the answer is empty");
+	else if (json && first == '<')
+		failure = rc_failure_make(RC_FAILURE_MALFORMED, "the answer is an HTML page, not JSON");
+	failure.retry_after_ms = response->retry_after_ms;
+	return failure;
 }

@@ -12,6 +12,7 @@ typedef struct rc_endpoint
 	char	   *shown;			/* redacted */
 	int			failures;		/* in a row */
 	char	   *error;			/* the last failure, as long as there are any; NULL: none */
+	rc_failure_code code;		/* of error */
 	int64_t		retry_at_ms;	/* rc_now_ms() before which it isn't asked */
 	bool		verified;		/* chain id or genesis block checked */
 	void	   *learned;		/* the observer's own (limits, fallbacks, tip); malloc'd, freed with free() */
@@ -23,8 +24,8 @@ extern bool rc_endpoint_usable(const rc_endpoint *endpoint);
 /* It answered */
 extern void rc_endpoint_succeeded(rc_endpoint *endpoint);
 
-/* It rests; error (rc_malloc'd) is taken over as endpoint->error, with its secrets redacted and in one line of UTF-8 */
-extern void rc_endpoint_failed(rc_endpoint *endpoint, long retry_after_ms, char *error);
+/* It rests; failure.text is taken over as endpoint->error, with its secrets redacted and in one line of UTF-8 */
+extern void rc_endpoint_failed(rc_endpoint *endpoint, rc_failure failure);
 
 /*
  * One walk over endpoints in order of preference: each is asked once at most,
@@ -46,8 +47,8 @@ extern void rc_endpoint_walk_begin(rc_endpoint_walk *walk, rc_endpoint *endpoint
 /* The next endpoint to ask, those that rest left out; NULL: none is left */
 extern rc_endpoint *rc_endpoint_walk_next(rc_endpoint_walk *walk);
 
-/* The current endpoint is at fault: like rc_endpoint_failed. Takes over error */
-extern void rc_endpoint_walk_failed(rc_endpoint_walk *walk, long retry_after_ms, char *error);
+/* The current endpoint is at fault: like rc_endpoint_failed */
+extern void rc_endpoint_walk_failed(rc_endpoint_walk *walk, rc_failure failure);
 
 /* What is wrong with each of them, in one line, rc_malloc'd */
 extern char *rc_endpoint_walk_problem(const rc_endpoint_walk *walk);
@@ -57,11 +58,11 @@ extern void rc_endpoint_walk_end(rc_endpoint_walk *walk);
 extern int64_t rc_endpoints_rest_until(const rc_endpoint *endpoints, int nendpoints);
 
 /*
- * NULL if the response is HTTP 200 with a body that may be JSON (or text, when
- * json is false); else an rc_malloc'd text that says what is wrong: transport
- * error, HTTP status (429, 5xx …), an HTML page, an empty body.
+ * No text if the response is HTTP 200 with a body that may be JSON (or text,
+ * when json is false); else what is wrong: transport error, HTTP status (429,
+ * 5xx …), an HTML page, an empty body.
  */
-extern char *rc_response_problem(const rc_http_response *response, bool json);
+extern rc_failure rc_response_failure(const rc_http_response *response, bool json);
 
 /* An error text may be an endpoint's own words: takes secrets, line ends and what isn't UTF-8 out of it */
 extern void rc_endpoint_make_presentable(char *error, const rc_endpoint *endpoint);

@@ -124,60 +124,72 @@ send_all(rc_exchange *exchange, int piece_size)
 	send_more(exchange);
 }
 
-/* Ends the exchange; failure (taken over) is NULL if every call has its reply */
+/* Ends the exchange; failure (taken over) has no text if every call has its reply */
 static void
-finish(rc_exchange *exchange, char *failure, long retry_after_ms)
+finish(rc_exchange *exchange, rc_failure failure)
 {
 	rc_exchange_result result = {0};
 	rc_exchange_done done = exchange->done;
 	void	   *arg = exchange->arg;
 
 	result.failure = failure;
-	result.retry_after_ms = retry_after_ms;
 	result.replies = exchange->replies;
 	result.nreplies = exchange->ncalls;
 	done(arg, &result);
-	free(result.failure);
+	free(result.failure.text);
 	free_exchange(exchange);
 }
 
-/* Does text contain any of the words, whatever their case? */
+/* Does text contain the word, whatever its case? */
 static bool
-contains_any(const char *text, const char *const *words)
+contains(const char *text, const char *word)
 {
-	for (; *words != NULL; words++)
+	for (; *text != '\0'; text++)
 	{
-		for (const char *p = text; *p != '\0'; p++)
-		{
-			if (strncasecmp(p, *words, strlen(*words)) == 0)
-				return true;
-		}
+		if (strncasecmp(text, word, strlen(word)) == 0)
+			return true;
 	}
 	return false;
 }
 
 /*
- * Is a JSON-RPC error about the endpoint and not about the call? Codes are not
- * standardised (-32005 is a rate limit here and a size limit there), so the
- * usual messages of nodes and providers decide.
+ * What a JSON-RPC error says of the endpoint; RC_FAILURE_NONE: nothing, it is
+ * about the call. Codes are not standardised (-32005 is a rate limit here and a
+ * size limit there), so the usual messages of nodes and providers decide.
  */
-static bool
-is_endpoint_error(int64_t code, const char *message)
+static rc_failure_code
+judge_error(int64_t code, const char *message)
 {
-	static const char *const revert_words[] = {"revert", NULL};
-	static const char *const words[] = {
-		"rate limit", "rate-limit", "ratelimit", "too many requests", "throttl", "quota", "capacity",
-		"compute units", "daily request", "api key",
-		"header not found", "block not found", "unknown block", "header for hash not found",
-		"could not find block", "blockoutofrange", "block out of range", "no state available", "state not available", "state is not available",
-		"missing trie node", "state is pruned", "pruned", "historical state", "archive",
-		"syncing", "not synced", "method not found", NULL
+	static const struct
+	{
+		const char *word;
+		rc_failure_code code;
+	}			words[] = {
+		{"rate limit", RC_FAILURE_LIMITED}, {"rate-limit", RC_FAILURE_LIMITED}, {"ratelimit", RC_FAILURE_LIMITED},
+		{"too many requests", RC_FAILURE_LIMITED}, {"throttl", RC_FAILURE_LIMITED}, {"quota", RC_FAILURE_LIMITED},
+		{"capacity", RC_FAILURE_LIMITED}, {"compute units", RC_FAILURE_LIMITED}, {"daily request", RC_FAILURE_LIMITED},
+		{"api key", RC_FAILURE_REFUSED}, {"method not found", RC_FAILURE_REFUSED},
+		{"header not found", RC_FAILURE_BEHIND}, {"block not found", RC_FAILURE_BEHIND},
+		{"unknown block", RC_FAILURE_BEHIND}, {"header for hash not found", RC_FAILURE_BEHIND},
+		{"could not find block", RC_FAILURE_BEHIND}, {"blockoutofrange", RC_FAILURE_BEHIND},
+		{"block out of range", RC_FAILURE_BEHIND}, {"no state available", RC_FAILURE_BEHIND},
+		{"state not available", RC_FAILURE_BEHIND}, {"state is not available", RC_FAILURE_BEHIND},
+		{"missing trie node", RC_FAILURE_BEHIND}, {"pruned", RC_FAILURE_BEHIND},
+		{"historical state", RC_FAILURE_BEHIND}, {"archive", RC_FAILURE_BEHIND}, {"syncing", RC_FAILURE_BEHIND},
+		{"not synced", RC_FAILURE_BEHIND}
 	};
 
 	/* A reverting contract chooses its own message: it must not bring the endpoint down */
-	if (code == 3 || contains_any(message, revert_words))
-		return false;
-	return code == 429 || code == RC_RPC_CODE_HTTP(429) || code == -32029 || contains_any(message, words);
+	if (code == 3 || contains(message, "revert"))
+		return RC_FAILURE_NONE;
+	if (code == 429 || code == RC_RPC_CODE_HTTP(429) || code == -32029)
+		return RC_FAILURE_LIMITED;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	{
+		if (contains(message, words[i].word))
+			return words[i].code;
+	}
+	return RC_FAILURE_NONE;
 }
 
 /* Did the server refuse the request itself by its HTTP status, so that a smaller one may pass? */
@@ -220,15 +232,17 @@ piece_answered(rc_exchange *exchange)
 		if (all_taken && (*exchange->array_size == 0 || exchange->piece_size < *exchange->array_size))
 			*exchange->array_size = exchange->piece_size;
 	}
-	finish(exchange, NULL, -1);
+	finish(exchange, rc_failure_take(RC_FAILURE_NONE, NULL));
 }
 
 /* The piece was refused as a whole; takes over error */
 static void
 piece_refused(rc_exchange *exchange, piece *piece, int64_t code, char *error, long retry_after_ms)
 {
-	if (is_endpoint_error(code, error))
-		finish(exchange, error, retry_after_ms);
+	rc_failure	failure = {judge_error(code, error), error, retry_after_ms};
+
+	if (failure.code != RC_FAILURE_NONE)
+		finish(exchange, failure);
 	else if (piece->n > 1)
 	{
 		free(error);
@@ -250,7 +264,7 @@ find_endpoint_error(rc_exchange *exchange, const piece *piece)
 	{
 		rc_rpc_reply *reply = &exchange->replies[i];
 
-		if (reply->error != NULL && is_endpoint_error(reply->code, reply->error))
+		if (reply->error != NULL && judge_error(reply->code, reply->error) != RC_FAILURE_NONE)
 			return reply;
 	}
 	return NULL;
@@ -263,27 +277,27 @@ on_answer(void *arg, const rc_http_response *response)
 	piece	   *piece = arg;
 	rc_exchange *exchange = piece->exchange;
 	bool		refusing = response->error == NULL && is_refusing_status(response->status);
-	char	   *problem = rc_response_problem(response, true);
+	rc_failure	failure = rc_response_failure(response, true);
+	rc_rpc_reply *reply;
 	int64_t		code;
 	char	   *error;
 
 	piece->transfer = NULL;
-	if (problem != NULL && !refusing)
+	if (failure.text != NULL && !refusing)
 	{
-		finish(exchange, problem, response->retry_after_ms);
+		finish(exchange, failure);
 		return;
 	}
 	switch (rc_rpc_parse(response->body, response->body_len, piece->n, piece->first + 1, piece->n > 1,
 						 exchange->replies + piece->first, &code, &error))
 	{
 		case RC_RPC_OK:
-			if (find_endpoint_error(exchange, piece) != NULL)
+			reply = find_endpoint_error(exchange, piece);
+			if (reply != NULL)
 			{
-				rc_rpc_reply *reply = find_endpoint_error(exchange, piece);
-
 				error = reply->error;
 				reply->error = NULL;
-				finish(exchange, error, response->retry_after_ms);
+				finish(exchange, (rc_failure) {judge_error(reply->code, error), error, response->retry_after_ms});
 			}
 			else
 				piece_answered(exchange);
@@ -295,16 +309,16 @@ on_answer(void *arg, const rc_http_response *response)
 			if (refusing)
 			{
 				free(error);
-				error = problem;
-				problem = NULL;
+				error = failure.text;
+				failure.text = NULL;
 				piece_refused(exchange, piece, RC_RPC_CODE_HTTP(response->status), error,
 							  response->retry_after_ms);
 			}
 			else
-				finish(exchange, error, response->retry_after_ms);
+				finish(exchange, (rc_failure) {RC_FAILURE_MALFORMED, error, response->retry_after_ms});
 			break;
 	}
-	free(problem);
+	free(failure.text);
 }
 
 /* Starts the exchange */

@@ -10,8 +10,7 @@
 
 typedef struct rc_exchange_result
 {
-	char	   *failure;		/* the endpoint's fault; NULL: every call has its reply. Taken over if set to NULL */
-	long		retry_after_ms; /* with failure; -1: none */
+	rc_failure	failure;		/* the endpoint's fault; no text: every call has its reply. Taken over if text is set to NULL */
 	rc_rpc_reply *replies;		/* valid during the call */
 	int			nreplies;
 } rc_exchange_result;

@@ -306,6 +306,7 @@ on_refused(void *arg)
 
 	response.retry_after_ms = -1;
 	response.error = "HTTP client could not be set up";
+	response.code = RC_FAILURE_UNREACHABLE;
 	unlink_transfer(transfer);
 	transfer->done(transfer->arg, &response);
 	free_transfer(transfer);
@@ -377,27 +378,27 @@ timeout_phase(CURL *easy)
 	return "while the answer was being received";
 }
 
-/* What failed, malloc'd, without the URL; NULL if an answer came whole */
-static char *
-transfer_error(rc_transfer *transfer, CURLcode code)
+/* What failed, without the URL; no text if an answer came whole */
+static rc_failure
+transfer_failure(rc_transfer *transfer, CURLcode code)
 {
 	char	   *text;
 
 	if (transfer->too_large || code == CURLE_FILESIZE_EXCEEDED)
-		return rc_asprintf("the answer is larger than %zu bytes", transfer->max_response);
+		return rc_failure_make(RC_FAILURE_MALFORMED, "the answer is larger than %zu bytes", transfer->max_response);
 	switch (code)
 	{
 		case CURLE_OK:
-			return NULL;
+			return rc_failure_take(RC_FAILURE_NONE, NULL);
 		case CURLE_OPERATION_TIMEDOUT:
-			return rc_asprintf("timed out after %ld ms %s", transfer->timeout_ms,
-							   timeout_phase(transfer->easy));
+			return rc_failure_make(RC_FAILURE_TIMED_OUT, "timed out after %ld ms %s", transfer->timeout_ms,
+								   timeout_phase(transfer->easy));
 		case CURLE_PARTIAL_FILE:
-			return rc_strdup("the connection was closed in the middle of the answer");
+			return rc_failure_make(RC_FAILURE_UNREACHABLE, "the connection was closed in the middle of the answer");
 		default:
 			text = rc_strdup(transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code));
 			rc_text_redact(text, transfer->url);
-			return text;
+			return rc_failure_take(RC_FAILURE_UNREACHABLE, text);
 	}
 }
 
@@ -405,7 +406,7 @@ transfer_error(rc_transfer *transfer, CURLcode code)
 static void
 finish_transfer(rc_transfer *transfer, CURLcode code)
 {
-	char	   *error = transfer_error(transfer, code);
+	rc_failure	failure = transfer_failure(transfer, code);
 	rc_http_response response = {0};
 	curl_off_t	retry_after = 0;
 
@@ -413,18 +414,19 @@ finish_transfer(rc_transfer *transfer, CURLcode code)
 	response.retry_after_ms = -1;
 	if (retry_after > 0)
 		response.retry_after_ms = retry_after > LONG_MAX / 1000 ? LONG_MAX : (long) retry_after * 1000;
-	if (error == NULL)
+	if (failure.text == NULL)
 		(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &response.status);
 	if (transfer->body.data == NULL)
 		rc_buffer_append(&transfer->body, "", 0);
 	response.body = transfer->body.data;
 	response.body_len = transfer->body.len;
-	response.error = error;
+	response.error = failure.text;
+	response.code = failure.code;
 
 	unlink_transfer(transfer);
 	transfer->done(transfer->arg, &response);
 	free_transfer(transfer);
-	free(error);
+	free(failure.text);
 }
 
 /* Hands out what has ended. A done function may cancel other transfers: curl then drops their messages */

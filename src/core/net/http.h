@@ -4,6 +4,7 @@
 
 #include "core/base/host.h"
 #include "core/base/memory.h"
+#include "core/net/failure.h"
 
 typedef struct rc_http rc_http;
 typedef struct rc_transfer rc_transfer;
@@ -27,6 +28,7 @@ typedef struct rc_http_response
 	long		retry_after_ms; /* from Retry-After (seconds or HTTP date), -1: none */
 	const char *error;			/* NULL if an HTTP answer came whole; else what failed (DNS, connect, TLS,
 								 * timeout, too large), without the URL */
+	rc_failure_code code;		/* of error */
 } rc_http_response;
 
 /* The response is valid only during the call. Never called from inside rc_http_start. */
@@ -53,8 +55,5 @@ extern char *rc_url_redact(const char *url);
 
 /* Replaces, in place, every occurrence of the secret parts of url in text by "…" (error texts of servers) */
 extern void rc_text_redact(char *text, const char *url);
-
-/* Makes a text of one line and valid UTF-8, in place: what is not becomes "?" */
-extern void rc_text_clean(char *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* redact.c: makes the words of others fit for logs: without secrets of endpoint URLs, in one line of UTF-8 */
+/* redact.c: takes the secrets of endpoint URLs out of texts */
 #include "core/net/http.h"
 
 #include <ctype.h>
@@ -201,58 +201,5 @@ rc_text_redact(char *text, const char *url)
 		if (colon == NULL || colon - parts.scheme_end >= MIN_QUERY_VALUE)
 			replace_secret(text, parts.scheme_end,
 						   (size_t) ((colon != NULL ? colon : parts.user_end) - parts.scheme_end));
-	}
-}
-
-/* Bytes of the UTF-8 character that text starts with; 0: it is none, or not a printable one */
-static size_t
-utf8_length(const unsigned char *text)
-{
-	/* Table 3-7 of the Unicode Standard: the second byte's range excludes overlong forms and surrogates */
-	unsigned char low = 0x80;
-	unsigned char high = 0xbf;
-	size_t		len;
-
-	if (text[0] < 0x80)
-		return text[0] >= 0x20 && text[0] != 0x7f;
-	if (text[0] >= 0xc2 && text[0] <= 0xdf)
-		len = 2;
-	else if (text[0] >= 0xe0 && text[0] <= 0xef)
-		len = 3;
-	else if (text[0] >= 0xf0 && text[0] <= 0xf4)
-		len = 4;
-	else
-		return 0;
-	if (text[0] == 0xe0)
-		low = 0xa0;
-	else if (text[0] == 0xed)
-		high = 0x9f;
-	else if (text[0] == 0xf0)
-		low = 0x90;
-	else if (text[0] == 0xf4)
-		high = 0x8f;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-	{
-		if (text[i] < 0x80 || text[i] > 0xbf)
-			return 0;
-	}
-	return len;
-}
-
-/* Makes a text of one line and valid UTF-8, in place: what is not becomes "?" */
-void
-rc_text_clean(char *text)
-{
-	unsigned char *p = (unsigned char *) text;
-
-	while (*p != '\0')
-	{
-		size_t		len = utf8_length(p);
-
-		if (len == 0)
-			*p = '?';
-		p += len > 0 ? len : 1;
 	}
 }

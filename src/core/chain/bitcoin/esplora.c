@@ -108,6 +108,7 @@ struct esplora_look
 	outcome		outcome;
 	char	   *error;
 	long		retry_after_ms;
+	rc_failure_code code;		/* of the last request that failed */
 };
 
 /* What is remembered of an endpoint between looks */
@@ -279,6 +280,7 @@ conclude(esplora_look *look)
 	rc_endpoint *endpoint = attempt->endpoint;
 	outcome		outcome;
 	long		retry_after_ms;
+	rc_failure_code code;
 	char	   *error;
 
 	if (look->outcome == RUNNING)
@@ -289,12 +291,13 @@ conclude(esplora_look *look)
 	error = look->error;
 	look->error = NULL;
 	retry_after_ms = look->retry_after_ms;
+	code = look->code != RC_FAILURE_NONE ? look->code : RC_FAILURE_MALFORMED;
 	if (outcome == FAILED)
 		clear_results(look);
 	free_look(look);
 	if (outcome == FAILED)
 	{
-		rc_attempt_failed(attempt, retry_after_ms, error);
+		rc_attempt_failed(attempt, (rc_failure) {code, error, retry_after_ms});
 		return;
 	}
 	rc_attempt_succeeded(attempt);
@@ -690,6 +693,7 @@ on_answer(void *arg, const rc_http_response *response)
 	task	   *task = arg;
 	esplora_look *look = task->look;
 	bool		json = task->step == STEP_STATS || task->step == STEP_PAGE || task->step == STEP_TIP_BLOCK;
+	rc_failure	failure;
 	char	   *error;
 
 	task->transfer = NULL;
@@ -699,8 +703,11 @@ on_answer(void *arg, const rc_http_response *response)
 		conclude(look);
 		return;
 	}
-	error = rc_response_problem(response, json);
-	if (error == NULL)
+	failure = rc_response_failure(response, json);
+	error = failure.text;
+	if (error != NULL)
+		look->code = failure.code;
+	else
 	{
 		speed_up(look);
 		error = take_answer(task, response);

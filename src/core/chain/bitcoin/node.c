@@ -154,13 +154,13 @@ choose_endpoint(rc_follow *follow)
 	return NULL;
 }
 
-/* The endpoint is at fault: another one is asked from the beginning, if there is one. Takes over error */
+/* The endpoint is at fault: another one is asked from the beginning, if there is one. Takes over why */
 void
-rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
+rc_follow_failed(rc_follow *follow, rc_failure why)
 {
 	char	   *failure;
 
-	rc_endpoint_failed(follow->endpoint, retry_after_ms, error);
+	rc_endpoint_failed(follow->endpoint, why);
 	failure = rc_asprintf("%s: %s", follow->endpoint->shown, follow->endpoint->error);
 	follow->endpoint = choose_endpoint(follow);
 	if (follow->endpoint != NULL)
@@ -173,6 +173,12 @@ rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
 	else
 		settle_failure(follow, failure);
 	free(failure);
+}
+
+void
+rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
+{
+	rc_follow_failed(follow, (rc_failure) {RC_FAILURE_MALFORMED, error, retry_after_ms});
 }
 
 /* What is left to do waits for the next step, which may begin at once */
@@ -247,17 +253,16 @@ rc_follow_outputs_to_json(const rc_btc_outputs *outputs)
 
 /* The node has answered the call of the stage */
 static void
-on_answer(void *arg, rc_rpc_reply *replies, int nreplies, char **failure, long retry_after_ms)
+on_answer(void *arg, rc_rpc_reply *replies, int nreplies, rc_failure *failure)
 {
 	rc_follow  *follow = arg;
 	const char *hash;
-	char	   *error = *failure;
 
 	follow->call = NULL;
-	if (error != NULL)
+	if (failure->text != NULL)
 	{
-		*failure = NULL;
-		rc_follow_fail(follow, retry_after_ms, error);
+		rc_follow_failed(follow, *failure);
+		failure->text = NULL;
 		return;
 	}
 	switch (follow->stage)

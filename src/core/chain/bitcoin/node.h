@@ -123,7 +123,8 @@ struct rc_follow
 extern void rc_follow_go_to(rc_follow *follow, stage stage);
 extern void rc_follow_end(rc_follow *follow);
 
-/* The endpoint is at fault; takes over error */
+/* The endpoint is at fault; takes over the failure. rc_follow_fail: it is malformed, with error as its text */
+extern void rc_follow_failed(rc_follow *follow, rc_failure failure);
 extern void rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error);
 
 /* What a statement's status means for the step; false: it has ended */

@@ -34,12 +34,12 @@ free_call(rc_bitcoind_call *call)
 
 /* Hands over, and frees the call; takes over failure */
 static void
-finish(rc_bitcoind_call *call, rc_rpc_reply *replies, char *failure, long retry_after_ms)
+finish(rc_bitcoind_call *call, rc_rpc_reply *replies, rc_failure failure)
 {
-	if (failure != NULL)
-		rc_text_redact(failure, call->endpoint->url);
-	call->done(call->arg, replies, failure ? 0 : call->ncalls, &failure, retry_after_ms);
-	free(failure);
+	if (failure.text != NULL)
+		rc_text_redact(failure.text, call->endpoint->url);
+	call->done(call->arg, replies, failure.text != NULL ? 0 : call->ncalls, &failure);
+	free(failure.text);
 	free_call(call);
 }
 
@@ -76,18 +76,19 @@ on_cookie_problem(void *arg)
 
 	call->timer = NULL;
 	call->problem = NULL;
-	finish(call, NULL, problem, -1);
+	finish(call, NULL, rc_failure_take(RC_FAILURE_REFUSED, problem));
 }
 
 /* What an answer without JSON-RPC in it means */
-static char *
-plain_problem(const rc_http_response *response)
+static rc_failure
+plain_failure(const rc_http_response *response)
 {
 	if (response->error == NULL && response->status == 401)
-		return rc_strdup("HTTP 401: the node refuses user and password, or the cookie");
+		return rc_failure_make(RC_FAILURE_REFUSED, "HTTP 401: the node refuses user and password, or the cookie");
 	if (response->error == NULL && response->status == 403)
-		return rc_strdup("HTTP 403: the node does not accept calls from this host (its -rpcallowip)");
-	return rc_response_problem(response, true);
+		return rc_failure_make(RC_FAILURE_REFUSED,
+							   "HTTP 403: the node does not accept calls from this host (its -rpcallowip)");
+	return rc_response_failure(response, true);
 }
 
 static void
@@ -97,31 +98,31 @@ on_answer(void *arg, const rc_http_response *response)
 	rc_rpc_reply *replies = NULL;
 	int64_t		code;
 	char	   *error = NULL;
-	char	   *problem = plain_problem(response);
+	rc_failure	failure = plain_failure(response);
 	int			ncalls = call->ncalls;
 
 	call->transfer = NULL;
 
 	/* Older nodes give the error of a single call, and a full work queue, as HTTP 500 or 503 */
-	if (problem == NULL || (response->error == NULL && response->status >= 400 && response->body_len > 0 &&
+	if (failure.text == NULL || (response->error == NULL && response->status >= 400 && response->body_len > 0 &&
 							response->body[0] == '{'))
 	{
 		replies = rc_calloc((size_t) call->ncalls, sizeof(*replies));
 		if (rc_rpc_parse(response->body, response->body_len, call->ncalls, 1, call->ncalls > 1,
 						 replies, &code, &error) == RC_RPC_OK)
 		{
-			free(problem);
-			problem = NULL;
+			free(failure.text);
+			failure.text = NULL;
 		}
-		else if (problem == NULL || response->status == 500)
+		else if (failure.text == NULL || response->status == 500)
 		{
-			free(problem);
-			problem = error;
+			free(failure.text);
+			failure = rc_failure_take(RC_FAILURE_MALFORMED, error);
 			error = NULL;
 		}
 		free(error);
 	}
-	finish(call, replies, problem, response->retry_after_ms);
+	finish(call, replies, failure);
 	if (replies != NULL)
 		rc_rpc_clear(replies, ncalls);
 	free(replies);

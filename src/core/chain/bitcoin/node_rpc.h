@@ -9,11 +9,10 @@
 typedef struct rc_bitcoind_call rc_bitcoind_call;
 
 /*
- * failure: NULL, or why there are no replies (taken over if set to NULL; secrets
- * of the endpoint are redacted). The replies are valid during the call.
+ * failure->text: NULL, or why there are no replies (taken over if set to NULL;
+ * secrets of the endpoint are redacted). The replies are valid during the call.
  */
-typedef void (*rc_bitcoind_done) (void *arg, rc_rpc_reply *replies, int nreplies,
-								  char **failure, long retry_after_ms);
+typedef void (*rc_bitcoind_done) (void *arg, rc_rpc_reply *replies, int nreplies, rc_failure *failure);
 
 /*
  * Sends the calls in one HTTP request. endpoint->url is the node's

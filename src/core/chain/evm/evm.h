@@ -137,7 +137,7 @@ typedef enum evm_step
 } evm_step;
 
 /* observer.c */
-extern evm_step evm_fail(evm_look *look, long retry_after_ms, char *error);
+extern evm_step evm_fail(evm_look *look, rc_failure failure);
 extern evm_step evm_restart(evm_look *look, const char *why);
 extern void evm_succeed(evm_look *look);
 extern evm_step evm_take_depth(evm_look *look, rc_rpc_reply *reply);

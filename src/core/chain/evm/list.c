@@ -81,7 +81,7 @@ check_match(evm_look *look, evm_match match)
 		case EVM_SAME_BLOCK:
 			return EVM_GO_ON;
 		case EVM_OTHER_CHAIN:
-			return evm_fail(look, -1, rc_strdup("wrong chain: a call ran under another chain id"));
+			return evm_fail(look, rc_failure_make(RC_FAILURE_WRONG_CHAIN, "wrong chain: a call ran under another chain id"));
 		case EVM_OTHER_NUMBER:
 			/* Arbitrum's NUMBER is that of the chain below it */
 			look->learned->pin_by_hash = true;
@@ -104,7 +104,7 @@ take_call(evm_chunk *chunk, rc_rpc_reply *reply, const evm_header *header, evm_r
 	if (reply->error != NULL)
 		return evm_chunk_refused(chunk, reply->error);
 	if (hex == NULL)
-		return evm_fail(look, -1, rc_strdup("eth_call: the answer is not a string"));
+		return evm_fail(look, rc_failure_make(RC_FAILURE_MALFORMED, "eth_call: the answer is not a string"));
 	/* No output at all: creation code isn't run here, or there is no such contract at that block */
 	if (strcmp(hex, "0x") == 0)
 	{
@@ -120,7 +120,7 @@ take_call(evm_chunk *chunk, rc_rpc_reply *reply, const evm_header *header, evm_r
 		return evm_chunk_refused(chunk, "eth_call: the answer is not Multicall3's");
 	}
 	if (!decoded)
-		return evm_fail(look, -1, rc_strdup("eth_call: the answer is not what the code returns"));
+		return evm_fail(look, rc_failure_make(RC_FAILURE_MALFORMED, "eth_call: the answer is not what the code returns"));
 	return check_match(look, evm_match_header(look, header, words));
 }
 
@@ -155,14 +155,14 @@ on_chunk(void *arg, rc_exchange_result *result)
 	evm_look   *look = chunk->look;
 
 	chunk->exchange = NULL;
-	if (result->failure != NULL)
+	if (result->failure.text != NULL)
 	{
 		/* A node that is too slow for this many may be quick enough for half */
-		if (strncmp(result->failure, "timed out", 9) == 0 && chunk->n > 2 * EVM_SHORT_LIST &&
+		if (result->failure.code == RC_FAILURE_TIMED_OUT && chunk->n > 2 * EVM_SHORT_LIST &&
 			chunk->n <= look->learned->max_pairs)
 			look->learned->max_pairs = (chunk->n + 1) / 2;
-		(void) evm_fail(look, result->retry_after_ms, result->failure);
-		result->failure = NULL;
+		(void) evm_fail(look, result->failure);
+		result->failure.text = NULL;
 	}
 	else if (take_replies(chunk, result->replies) != EVM_LOOK_OVER)
 		evm_go_on(look);

@@ -135,10 +135,10 @@ on_probe(void *arg, rc_exchange_result *result)
 	const char *code;
 
 	look->exchange = NULL;
-	if (result->failure != NULL)
+	if (result->failure.text != NULL)
 	{
-		(void) evm_fail(look, result->retry_after_ms, result->failure);
-		result->failure = NULL;
+		(void) evm_fail(look, result->failure);
+		result->failure.text = NULL;
 		return;
 	}
 	hex = evm_reply_string(&result->replies[0]);
@@ -223,7 +223,7 @@ handle_refused(evm_look *look)
 			evm_use_method(look, EVM_PLAIN);
 			return EVM_LOOK_OVER;
 		}
-		return evm_fail(look, -1, why);
+		return evm_fail(look, rc_failure_take(RC_FAILURE_REFUSED, why));
 	}
 	if (chunk->n == 1)
 		give_up_pairs(chunk);
@@ -302,7 +302,7 @@ evm_go_on(evm_look *look)
 	}
 	error = everything_refused(look);
 	if (error != NULL)
-		(void) evm_fail(look, -1, error);
+		(void) evm_fail(look, rc_failure_take(RC_FAILURE_REFUSED, error));
 	else
 		evm_succeed(look);
 }

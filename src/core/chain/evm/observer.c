@@ -28,9 +28,9 @@ free_look(evm_look *look)
 	free(look);
 }
 
-/* The endpoint is at fault; takes over error */
+/* The endpoint is at fault; takes over the failure */
 evm_step
-evm_fail(evm_look *look, long retry_after_ms, char *error)
+evm_fail(evm_look *look, rc_failure failure)
 {
 	rc_attempt *attempt = look->attempt;
 
@@ -40,7 +40,7 @@ evm_fail(evm_look *look, long retry_after_ms, char *error)
 		look->learned->since_ms = 0;
 	free_look(look);
 	attempt->state = NULL;
-	rc_attempt_failed(attempt, retry_after_ms, error);
+	rc_attempt_failed(attempt, failure);
 	return EVM_LOOK_OVER;
 }
 
@@ -118,10 +118,10 @@ on_depth(void *arg, rc_exchange_result *result)
 	evm_look   *look = arg;
 
 	look->exchange = NULL;
-	if (result->failure != NULL)
+	if (result->failure.text != NULL)
 	{
-		(void) evm_fail(look, result->retry_after_ms, result->failure);
-		result->failure = NULL;
+		(void) evm_fail(look, result->failure);
+		result->failure.text = NULL;
 	}
 	else if (evm_take_depth(look, &result->replies[0]) == EVM_GO_ON)
 		evm_read_all(look);
@@ -169,8 +169,8 @@ start_reading(evm_look *look)
 		evm_read_all(look);
 }
 
-/* NULL, or what is wrong with the answers about chain id, tip and tagged block */
-static char *
+/* What is wrong with the answers about chain id, tip and tagged block; no text: nothing */
+static rc_failure
 take_tip(evm_look *look, rc_rpc_reply *replies, int nreplies)
 {
 	const rc_network *network = look->attempt->network;
@@ -180,25 +180,26 @@ take_tip(evm_look *look, rc_rpc_reply *replies, int nreplies)
 	char	   *error;
 
 	if (replies[0].error != NULL)
-		return rc_asprintf("eth_chainId: %s", replies[0].error);
+		return rc_failure_make(RC_FAILURE_REFUSED, "eth_chainId: %s", replies[0].error);
 	if (!evm_parse_quantity(&replies[0], &chain_id))
-		return rc_strdup("eth_chainId: the answer is not a number");
+		return rc_failure_make(RC_FAILURE_MALFORMED, "eth_chainId: the answer is not a number");
 	if (chain_id != network->chain_id)
-		return rc_asprintf("wrong chain: the endpoint's chain id is %" PRIu64 ", the network's is %" PRIu64,
-						   chain_id, network->chain_id);
+		return rc_failure_make(RC_FAILURE_WRONG_CHAIN,
+							   "wrong chain: the endpoint's chain id is %" PRIu64 ", the network's is %" PRIu64,
+							   chain_id, network->chain_id);
 	if ((error = evm_parse_header(&replies[1], &tip)) != NULL)
-		return error;
+		return rc_failure_take(RC_FAILURE_MALFORMED, error);
 	if (nreplies > 2 && (error = evm_parse_header(&replies[2], &learned->tagged)) != NULL)
 	{
-		char	   *text = rc_asprintf("block \"%s\": %s", network->block_tag, error);
+		rc_failure	failure = rc_failure_make(RC_FAILURE_MALFORMED, "block \"%s\": %s", network->block_tag, error);
 
 		free(error);
-		return text;
+		return failure;
 	}
 	learned->tip = tip;
 	learned->tip_asked_ms = look->tip_asked_ms;
 	look->attempt->endpoint->verified = true;
-	return NULL;
+	return rc_failure_take(RC_FAILURE_NONE, NULL);
 }
 
 /* The answers about chain id, tip and tagged block */
@@ -206,16 +207,16 @@ static void
 on_tip(void *arg, rc_exchange_result *result)
 {
 	evm_look   *look = arg;
-	char	   *error = result->failure;
+	rc_failure	failure = result->failure;
 
 	look->exchange = NULL;
-	result->failure = NULL;
-	if (error == NULL)
-		error = take_tip(look, result->replies, result->nreplies);
-	if (error == NULL)
-		error = tip_problem(look);
-	if (error != NULL)
-		(void) evm_fail(look, result->retry_after_ms, error);
+	result->failure.text = NULL;
+	if (failure.text == NULL)
+		failure = take_tip(look, result->replies, result->nreplies);
+	if (failure.text == NULL)
+		failure = rc_failure_take(RC_FAILURE_BEHIND, tip_problem(look));
+	if (failure.text != NULL)
+		(void) evm_fail(look, failure);
 	else
 		start_reading(look);
 }
@@ -242,7 +243,7 @@ evm_step
 evm_restart(evm_look *look, const char *why)
 {
 	if (look->restarts++ >= MAX_RESTARTS)
-		return evm_fail(look, -1, rc_asprintf("inconsistent answers: %s", why));
+		return evm_fail(look, rc_failure_make(RC_FAILURE_INCONSISTENT, "inconsistent answers: %s", why));
 	if (look->exchange != NULL)
 		rc_exchange_cancel(look->exchange);
 	evm_drop_chunks(look);

@@ -90,7 +90,7 @@ take_replies(evm_chunk *chunk, rc_rpc_reply *replies)
 	depth = rc_calloc((size_t) chunk->n, sizeof(*depth));
 	error = take_readings(chunk, replies + (look->separate_depth ? 2 : 1), tip, depth);
 	if (error != NULL)
-		step = evm_fail(look, -1, error);
+		step = evm_fail(look, rc_failure_take(RC_FAILURE_MALFORMED, error));
 	else
 	{
 		evm_chunk_read(chunk, tip, depth);
@@ -109,10 +109,10 @@ on_plain(void *arg, rc_exchange_result *result)
 	evm_look   *look = chunk->look;
 
 	chunk->exchange = NULL;
-	if (result->failure != NULL)
+	if (result->failure.text != NULL)
 	{
-		(void) evm_fail(look, result->retry_after_ms, result->failure);
-		result->failure = NULL;
+		(void) evm_fail(look, result->failure);
+		result->failure.text = NULL;
 	}
 	else if (take_replies(chunk, result->replies) != EVM_LOOK_OVER)
 		evm_go_on(look);

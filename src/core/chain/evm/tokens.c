@@ -109,7 +109,7 @@ on_code(void *arg, rc_exchange_result *result)
 
 	look->exchange = NULL;
 	/* It is only for a better error text, so a failure keeps the general one */
-	if (result->failure == NULL && n * each == result->nreplies)
+	if (result->failure.text == NULL && n * each == result->nreplies)
 	{
 		for (int i = 0; i < n; i++)
 			memcpy(tokens[i], look->pairs[indexes[i]].token, RC_EVM_ADDRESS_BYTES);
