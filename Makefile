@@ -5,6 +5,7 @@
 #   make demo            shows it at work on a private server and a private chain
 #   make test            everything: check-unit check-regress check-isolation check-tap
 #   make bench           figures, as ratios
+#   make test-fresh      make demo as the first command on bare machines (chroots; root only)
 #   make lint format     what reviewers ask for
 #
 # PG_CONFIG chooses the PostgreSQL (default: the newest that is installed with
@@ -26,11 +27,14 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test demo bench $(checks) lint format run-test $(addprefix run-,$(checks) demo bench)
+.PHONY: setup test test-fresh demo bench $(checks) lint format run-test $(addprefix run-,$(checks) demo bench)
 .DEFAULT_GOAL := all
 
 setup:
 	@$(top)/test/setup
+
+test-fresh:
+	@$(top)/test/fresh $(FRESH)
 
 test demo bench $(checks): setup
 	@$(top)/test/as-user $(MAKE) --no-print-directory run-$@
@@ -106,7 +110,8 @@ $(DATA_built): $(sql_parts) $(top)/reconciler.control
 # Testing: as an unprivileged user, in a tree that it may write
 # ---------------------------------------------------------------------------
 
-build := $(CURDIR)/build
+# make can't name a target below a path with blanks; test/as-user leaves such a path.
+build := $(if $(filter 1,$(words $(CURDIR))),$(CURDIR)/build,build)
 tree := $(build)/tree
 tree_bin := $(tree)$(bindir)
 quiet_make = $(MAKE) --no-print-directory -s -f $(firstword $(MAKEFILE_LIST))
@@ -181,7 +186,7 @@ run-test:
 # ---------------------------------------------------------------------------
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
-shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup as-user private-tree pg-config anvil cache-dir run-regress clean-up-after)
+shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:
