@@ -31,6 +31,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CHAIN_PAGE = 25
 MEMPOOL_PAGE = 50
+BLOCKS_PAGE = 10
 REFRESH_SECONDS = 0.03
 
 
@@ -357,6 +358,7 @@ class Handler(BaseHTTPRequestHandler):
         routes = (
             (r"/blocks/tip/height", "/blocks/tip/height", lambda: index.blocks[-1]["height"]),
             (r"/blocks/tip/hash", "/blocks/tip/hash", lambda: index.blocks[-1]["id"]),
+            (r"/blocks/(\d+)", "/blocks/:h", self.blocks),
             (r"/block-height/(\d+)", "/block-height/:h", self.block_height),
             (r"/block/([0-9a-f]{64})", "/block/:hash", self.block),
             (r"/address/([^/]+)", "/address/:a", lambda a: index.stats(self.checked(a))),
@@ -381,6 +383,11 @@ class Handler(BaseHTTPRequestHandler):
         if int(height) >= len(self.index.blocks):
             raise Refusal(404, "Block not found")
         return self.index.blocks[int(height)]["id"]
+
+    def blocks(self, height):
+        newest_first = self.index.blocks[int(height)::-1] if int(height) < len(self.index.blocks) else []
+        return [{key: value for key, value in block.items() if key != "txids"}
+                for block in newest_first[:BLOCKS_PAGE]]
 
     def block(self, block_hash):
         if block_hash not in self.index.heights:

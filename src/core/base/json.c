@@ -2,6 +2,7 @@
 #include "core/base/json.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,58 @@ masked_copy(const char *body)
 	return copy;
 }
 
+/* The members that the objects of a JSON text have: its colons outside of strings */
+static size_t
+members_written(const char *text)
+{
+	size_t		members = 0;
+	bool		in_string = false;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (in_string && *p == '\\' && p[1] != '\0')
+			p++;
+		else if (*p == '"')
+			in_string = !in_string;
+		else if (*p == ':' && !in_string)
+			members++;
+	}
+	return members;
+}
+
+/* The members that its tree has */
+static size_t
+members_kept(struct json_object *tree)
+{
+	size_t		members = 0;
+
+	if (json_object_is_type(tree, json_type_object))
+	{
+		json_object_object_foreach(tree, name, member)
+		{
+			(void) name;
+			members += 1 + members_kept(member);
+		}
+	}
+	else if (json_object_is_type(tree, json_type_array))
+	{
+		for (size_t i = 0; i < json_object_array_length(tree); i++)
+			members += members_kept(json_object_array_get_idx(tree, i));
+	}
+	return members;
+}
+
+/* Of two members with one name json-c keeps the last, others the first: nobody knows which is meant */
+static struct json_object *
+refuse_duplicates(struct json_object *document, const char *text, char **error)
+{
+	if (document == NULL || members_kept(document) == members_written(text))
+		return document;
+	json_object_put(document);
+	*error = rc_strdup("the answer is not JSON (an object has two members of one name)");
+	return NULL;
+}
+
 /* The JSON document in body; NULL with *error set if it isn't exactly one */
 struct json_object *
 rc_json_parse(const char *text, size_t len, char **error)
@@ -79,7 +132,7 @@ rc_json_parse(const char *text, size_t len, char **error)
 	}
 	masked = masked_copy(text);
 	if (masked == NULL)
-		return tokenize(text, len, JSON_TOKENER_STRICT, error);
+		return refuse_duplicates(tokenize(text, len, JSON_TOKENER_STRICT, error), text, error);
 
 	/*
 	 * Strict json-c 0.18 takes every byte above 0x7f for a control character
@@ -91,7 +144,7 @@ rc_json_parse(const char *text, size_t len, char **error)
 	if (document == NULL)
 		return NULL;
 	json_object_put(document);
-	return tokenize(text, len, JSON_TOKENER_VALIDATE_UTF8, error);
+	return refuse_duplicates(tokenize(text, len, JSON_TOKENER_VALIDATE_UTF8, error), text, error);
 }
 
 /* A string member of an object */

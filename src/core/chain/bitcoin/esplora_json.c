@@ -13,16 +13,8 @@
 /* All that can ever exist: 21 million BTC */
 #define MAX_SATOSHI INT64_C(2100000000000000)
 
-/* The JSON document in body; NULL if it isn't exactly one */
-static struct json_object *
-parse_json(const char *body, size_t len)
-{
-	char	   *error = NULL;
-	struct json_object *document = rc_json_parse(body, len, &error);
-
-	free(error);
-	return document;
-}
+/* Transactions in one answer; servers list 25 or 50 */
+#define MAX_TRANSACTIONS 250
 
 /* A member of an object; NULL if there is none of that type */
 static struct json_object *
@@ -63,47 +55,78 @@ is_hash(const char *text)
 	return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-/* What /address/:address says */
-char *
-rc_esplora_parse_stats(const char *body, size_t len, rc_esplora_stats *stats)
+/* One half of an address's statistics; false if it isn't that */
+static bool
+get_sums(struct json_object *document, const char *name, uint64_t *funded, int *transactions)
 {
-	struct json_object *document = parse_json(body, len);
-	int64_t		chain = 0;
-	int64_t		mempool = 0;
-	bool		ok;
+	struct json_object *half = member_of(document, name, json_type_object);
+	int64_t		sum;
+	int64_t		count;
 
-	ok = get_number(member_of(document, "chain_stats", json_type_object), "funded_txo_sum", INT64_MAX, &chain) &&
-		get_number(member_of(document, "mempool_stats", json_type_object), "funded_txo_sum", INT64_MAX, &mempool);
+	if (!get_number(half, "funded_txo_sum", MAX_SATOSHI, &sum) || !get_number(half, "tx_count", INT_MAX, &count))
+		return false;
+	*funded = (uint64_t) sum;
+	*transactions = (int) count;
+	return true;
+}
+
+/* Is it the address that the script belongs to, however it is written? */
+static bool
+is_address_of(const char *address, const rc_btc_network *chain, const rc_btc_script *script)
+{
+	rc_btc_script other;
+
+	return rc_btc_address_script(address, chain, &other) == NULL &&
+		other.len == script->len && memcmp(other.bytes, script->bytes, script->len) == 0;
+}
+
+/* What /address/:address says of the address that has the script */
+char *
+rc_esplora_parse_sums(const char *body, size_t len, const rc_btc_network *chain,
+					  const rc_btc_script *script, rc_esplora_sums *sums)
+{
+	char	   *error = NULL;
+	struct json_object *document = rc_json_parse(body, len, &error);
+	const char *address = get_string(document, "address");
+
+	if (document == NULL)
+		return error;
+	if (address == NULL ||
+		!get_sums(document, "chain_stats", &sums->chain_funded, &sums->chain_transactions) ||
+		!get_sums(document, "mempool_stats", &sums->mempool_funded, &sums->mempool_transactions))
+		error = rc_strdup("the answer is not an address's statistics");
+	else if (!is_address_of(address, chain, script))
+		error = rc_strdup("the answer is about another address than the one that was asked for");
+	else if (sums->chain_funded + sums->mempool_funded > MAX_SATOSHI)
+		error = rc_strdup("the answer is not an address's statistics: it holds more than there is");
 	json_object_put(document);
-	if (!ok)
-		return rc_strdup("the answer is not an address's statistics");
-	stats->chain_funded = (uint64_t) chain;
-	stats->mempool_funded = (uint64_t) mempool;
-	return NULL;
+	return error;
 }
 
 /* What /block/:hash says */
 char *
 rc_esplora_parse_block(const char *body, size_t len, rc_block *block)
 {
-	struct json_object *document = parse_json(body, len);
+	char	   *error = NULL;
+	struct json_object *document = rc_json_parse(body, len, &error);
 	const char *id = get_string(document, "id");
 	int64_t		height;
 	int64_t		time;
-	bool		ok;
 
-	ok = id != NULL && is_hash(id) &&
-		get_number(document, "height", INT_MAX, &height) &&
-		get_number(document, "timestamp", UINT32_MAX, &time);
-	if (ok)
+	if (document == NULL)
+		return error;
+	if (id != NULL && is_hash(id) && get_number(document, "height", INT_MAX, &height) &&
+		get_number(document, "timestamp", UINT32_MAX, &time))
 	{
 		block->known = true;
 		block->height = (uint64_t) height;
 		block->time = time;
 		memcpy(block->hash, id, RC_BTC_HASH_SIZE);
 	}
+	else
+		error = rc_strdup("the answer is not a block");
 	json_object_put(document);
-	return ok ? NULL : rc_strdup("the answer is not a block");
+	return error;
 }
 
 /* Adds up a transaction's outputs with the script; false if it isn't a transaction */
@@ -125,47 +148,88 @@ sum_outputs(struct json_object *transaction, const char *script_hex, uint64_t *s
 			return false;
 		if (strcasecmp(script, script_hex) == 0)
 			*sum += (uint64_t) value;
+		if (*sum > MAX_SATOSHI)
+			return false;
 	}
 	return true;
 }
 
-/* Takes one transaction of a page; false if it isn't one */
+/* One transaction of a list; false if it isn't one */
 static bool
-add_transaction(struct json_object *transaction, const char *script_hex, int64_t depth_height, rc_esplora_page *page)
+parse_transaction(struct json_object *json, const char *script_hex, rc_esplora_transaction *transaction)
 {
-	const char *txid = get_string(transaction, "txid");
-	struct json_object *status = member_of(transaction, "status", json_type_object);
+	const char *txid = get_string(json, "txid");
+	struct json_object *status = member_of(json, "status", json_type_object);
 	struct json_object *confirmed = member_of(status, "confirmed", json_type_boolean);
-	int64_t		height;
-	uint64_t	sum;
+	const char *block = get_string(status, "block_hash");
 
-	if (txid == NULL || !is_hash(txid) || confirmed == NULL || !sum_outputs(transaction, script_hex, &sum))
+	if (txid == NULL || !is_hash(txid) || confirmed == NULL || !sum_outputs(json, script_hex, &transaction->paid))
 		return false;
-	page->ntransactions++;
-	memcpy(page->last_txid, txid, RC_BTC_HASH_SIZE);
-	if (!json_object_get_boolean(confirmed))
+	memcpy(transaction->txid, txid, RC_BTC_HASH_SIZE);
+	transaction->confirmed = json_object_get_boolean(confirmed);
+	if (!transaction->confirmed)
 		return true;
-	if (!get_number(status, "block_height", INT_MAX, &height))
+	if (block == NULL || !is_hash(block) || !get_number(status, "block_height", INT_MAX, &transaction->height))
 		return false;
-	page->listed += sum;
-	if (height <= depth_height)
-		page->deep += sum;
+	memcpy(transaction->block, block, RC_BTC_HASH_SIZE);
 	return true;
 }
 
-/* What /address/:address/txs/chain says */
+/* What /address/:address/txs/chain and /address/:address/txs/mempool say */
 char *
-rc_esplora_parse_page(const char *body, size_t len, const char *script_hex,
-					  int64_t depth_height, rc_esplora_page *page)
+rc_esplora_parse_transactions(const char *body, size_t len, const char *script_hex,
+							  rc_esplora_transaction **transactions, int *n)
 {
-	struct json_object *document = parse_json(body, len);
-	bool		ok = json_object_is_type(document, json_type_array);
+	char	   *error = NULL;
+	struct json_object *document = rc_json_parse(body, len, &error);
+	size_t		count = json_object_is_type(document, json_type_array) ? json_object_array_length(document) : SIZE_MAX;
+	bool		ok = count <= MAX_TRANSACTIONS;
 
-	memset(page, 0, sizeof(*page));
-	for (size_t i = 0; ok && i < json_object_array_length(document); i++)
-		ok = add_transaction(json_object_array_get_idx(document, i), script_hex, depth_height, page);
+	*n = 0;
+	*transactions = NULL;
+	if (document == NULL)
+		return error;
+	*transactions = rc_calloc(ok ? count + 1 : 1, sizeof(**transactions));
+	while (ok && (size_t) *n < count)
+	{
+		ok = parse_transaction(json_object_array_get_idx(document, (size_t) *n), script_hex, *transactions + *n);
+		(*n)++;
+	}
 	json_object_put(document);
-	return ok ? NULL : rc_strdup("the answer is not a list of transactions");
+	if (ok)
+		return NULL;
+	free(*transactions);
+	*transactions = NULL;
+	return rc_strdup("the answer is not a list of transactions");
+}
+
+/* What /blocks/:height says */
+char *
+rc_esplora_parse_run(const char *body, size_t len, int64_t height,
+					 char hashes[RC_ESPLORA_RECENT][RC_BTC_HASH_SIZE], int *n)
+{
+	char	   *error = NULL;
+	struct json_object *document = rc_json_parse(body, len, &error);
+	bool		ok = json_object_is_type(document, json_type_array);
+	const char *parent = NULL;
+
+	*n = 0;
+	if (document == NULL)
+		return error;
+	for (size_t i = 0; ok && i < json_object_array_length(document) && *n < RC_ESPLORA_RECENT; i++)
+	{
+		struct json_object *block = json_object_array_get_idx(document, i);
+		const char *id = get_string(block, "id");
+		int64_t		own;
+
+		ok = id != NULL && is_hash(id) && get_number(block, "height", INT_MAX, &own) && own == height - (int64_t) i &&
+			(i == 0 || (parent != NULL && strcmp(parent, id) == 0));
+		parent = get_string(block, "previousblockhash");
+		if (ok)
+			memcpy(hashes[(*n)++], id, RC_BTC_HASH_SIZE);
+	}
+	json_object_put(document);
+	return ok && *n > 0 ? NULL : rc_strdup("the answer is not a run of blocks");
 }
 
 /* A hash that stands alone, with or without a newline */
