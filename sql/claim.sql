@@ -13,7 +13,7 @@ CREATE TABLE invoices (
 	token_contract text,
 	expires_at timestamptz
 );
-SELECT reconciler.attach('invoices') > 0 AS attached;
+SELECT reconciler.attach('invoices', allow_superuser_owner => true) > 0 AS attached;
 
 -- A claim as it is of interest here: the requests and the flags
 CREATE FUNCTION claimed(batch_size int, after bigint DEFAULT -1, worker_id text DEFAULT 'w1',

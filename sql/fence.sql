@@ -7,7 +7,7 @@ SELECT reconciler.add_network('ethereum', 'mainnet', chain_id => 1) AS net \gset
 CREATE TABLE invoices (id int PRIMARY KEY, chain text DEFAULT 'ethereum', network text DEFAULT 'mainnet',
 	status text DEFAULT 'pending', expected_amount_minor numeric DEFAULT 100,
 	address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa', expires_at timestamptz);
-SELECT reconciler.attach('invoices') > 0 AS attached;
+SELECT reconciler.attach('invoices', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO invoices (id) VALUES (1);
 INSERT INTO invoices (id, address_canonical) VALUES (2, 'nowhere');
 SELECT seq AS invalid_seq FROM reconciler.queue WHERE invalid IS NOT NULL \gset

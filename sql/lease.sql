@@ -5,9 +5,9 @@ CREATE EXTENSION reconciler;
 SELECT reconciler.add_network('ethereum', 'local', chain_id => 31337) AS net \gset
 CREATE TABLE "My Invoices" (id text PRIMARY KEY, chain text, network text, status text DEFAULT 'pending',
 	expected_amount_minor numeric, address_canonical text, token_contract text, expires_at timestamptz);
-SELECT reconciler.attach('"My Invoices"') > 0 AS attached;
+SELECT reconciler.attach('"My Invoices"', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO "My Invoices" (id, chain, network, expected_amount_minor, address_canonical)
-SELECT 'r' || i, 'ethereum', 'local', 100, '0x' || lpad(i::text, 40, '0') FROM generate_series(1, 4) i;
+SELECT 'r' || i, 'ethereum', 'local', 100, '0xaa' || lpad(i::text, 38, '0') FROM generate_series(1, 4) i;
 INSERT INTO "My Invoices" VALUES ('elsewhere', 'dogecoin', 'mainnet', 'pending', 5, 'D6', NULL, NULL);
 
 -- One row per open request, nulls where it is free

@@ -5,7 +5,7 @@ SELECT reconciler.add_network('ethereum', 'local', ARRAY['http://127.0.0.1:8545'
 CREATE TABLE r (id text PRIMARY KEY, status text DEFAULT 'pending', chain text DEFAULT 'ethereum', network text DEFAULT 'local',
 	expected_amount_minor numeric DEFAULT 100, address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa',
 	token_contract text, expires_at timestamptz, created_at timestamptz DEFAULT now());
-SELECT reconciler.attach('r') > 0 AS attached;
+SELECT reconciler.attach('r', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO r (id) VALUES ('same'), ('gone'), ('closed'), ('moved'), ('status'), ('late');
 UPDATE reconciler.queue SET seen = 1, settled = 1;
 SELECT reconciler.resync('r'), reconciler.resync();

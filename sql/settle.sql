@@ -27,7 +27,7 @@ CREATE TABLE invoices (
 	expires_at timestamptz,
 	updated_at timestamptz
 );
-SELECT reconciler.attach('invoices') > 0 AS attached;
+SELECT reconciler.attach('invoices', allow_superuser_owner => true) > 0 AS attached;
 
 /*
  * One cycle: claims all that is due and settles what is given, {id: [seen,
@@ -171,7 +171,7 @@ INSERT INTO invoices (id, expires_at) VALUES (1, clock_timestamp() - interval '1
 CREATE FUNCTION doubt() RETURNS text LANGUAGE sql AS $$
 	SELECT regexp_replace(error, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', '<time>') FROM reconciler.batches
 $$;
-SELECT outcome, regexp_replace(reason, '[0-9-]{10} [0-9:]{8}', '(time)') AS reason FROM cycle('{"1": ["101", "101"]}', 133, '11 min');
+SELECT * FROM cycle('{"1": ["101", "101"]}', 133, '11 min');
 SELECT doubt();
 SELECT * FROM cycle('{"1": ["101", "101"]}', more => '{"tip": null}');
 SELECT doubt();
@@ -284,7 +284,7 @@ CREATE TABLE parts (
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
 TRUNCATE invoices;
-SELECT reconciler.attach('parts') > 0 AS attached;
+SELECT reconciler.attach('parts', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO parts (id, day) VALUES (1, 1), (1, 2), (2, 1);
 SELECT * FROM cycle('{"1": ["101", "101"], "2": ["101", "101"]}');
 SELECT id, day, status FROM parts ORDER BY 1, 2;

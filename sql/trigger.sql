@@ -7,7 +7,7 @@ SELECT reconciler.add_network('bitcoin', 'regtest', kind => 'esplora') > 0 AS ad
 CREATE TABLE r (id text PRIMARY KEY, status text DEFAULT 'pending', chain text DEFAULT 'ethereum', network text DEFAULT 'local',
 	expected_amount_minor text DEFAULT '100', address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa',
 	token_contract text, expires_at timestamptz, note text);
-SELECT reconciler.attach('r') > 0 AS attached;
+SELECT reconciler.attach('r', allow_superuser_owner => true) > 0 AS attached;
 CREATE VIEW queued AS SELECT request_id, status, expected, right(address, 2) AS address, token_contract, expires_at IS NOT NULL AS expires, seen, invalid
 	FROM reconciler.queue ORDER BY seq;
 
@@ -66,7 +66,7 @@ TRUNCATE r;
 -- and as numeric
 CREATE TABLE rn (id int PRIMARY KEY, status text DEFAULT 'pending', chain text DEFAULT 'ethereum', network text DEFAULT 'local',
 	expected_amount_minor numeric, address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa');
-SELECT reconciler.attach('rn') > 0 AS attached;
+SELECT reconciler.attach('rn', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO rn (id, expected_amount_minor) VALUES (1, 1.0), (2, 0.5), (3, 'NaN'), (4, 'Infinity'), (5, -3), (6, 2::numeric ^ 256), (7, 2::numeric ^ 256 - 1), (8, 1e20);
 SELECT request_id, expected, invalid FROM queued;
 DROP TABLE rn;

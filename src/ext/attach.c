@@ -74,7 +74,7 @@ lock_relation(Oid relation, const char *what, LOCKMODE mode)
 static Datum
 run_as_owner(FunctionCallInfo fcinfo, const char *query, int nargs, Datum *values, const char *nulls)
 {
-	Oid			types[2] = {REGCLASSOID, JSONBOID};
+	Oid			types[3] = {REGCLASSOID, JSONBOID, BOOLOID};
 	Oid			saved_user;
 	int			saved_context;
 	Datum		result;
@@ -101,12 +101,12 @@ refuse_null_relation(void)
 			 errhint("Name the table: 'schema.table'.")));
 }
 
-/* attach(relation, columns): the new source's id */
+/* attach(relation, columns, allow_superuser_owner): the new source's id */
 Datum
 reconciler_attach(PG_FUNCTION_ARGS)
 {
-	Datum		values[2];
-	char		nulls[3] = "  ";
+	Datum		values[3];
+	char		nulls[4] = "   ";
 
 	if (PG_ARGISNULL(0))
 		refuse_null_relation();
@@ -114,7 +114,8 @@ reconciler_attach(PG_FUNCTION_ARGS)
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
 	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
-	return run_as_owner(fcinfo, "SELECT reconciler._attach($1, $2)", 2, values, nulls);
+	values[2] = BoolGetDatum(!PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
+	return run_as_owner(fcinfo, "SELECT reconciler._attach($1, $2, $3)", 3, values, nulls);
 }
 
 /* detach(relation) */

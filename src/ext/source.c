@@ -167,7 +167,7 @@ source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const char *co
 
 /* The problem with an address that is written as on an EVM chain, or NULL */
 static char *
-evm_address_problem(const char *column, const char *address, bool may_be_zero)
+evm_address_problem(const char *column, const char *address, const char *zero_advice)
 {
 	uint8_t		bytes[RC_EVM_ADDRESS_BYTES];
 	char	   *wrong = rc_evm_address_parse(address, bytes);
@@ -184,8 +184,11 @@ evm_address_problem(const char *column, const char *address, bool may_be_zero)
 			problem = psprintf("%s is not an address", column);
 		free(wrong);
 	}
-	else if (!may_be_zero && rc_evm_address_is_zero(bytes))
-		problem = psprintf("%s is the zero address; leave it null for the chain's own asset", column);
+	else if (rc_evm_address_is_zero(bytes))
+		problem = psprintf("%s is the zero address; %s", column, zero_advice);
+	/* It holds what was burnt, and as a token it answers with what it computes: more than any amount. */
+	else if (rc_evm_address_is_precompile(bytes))
+		problem = psprintf("%s is the address of a precompiled contract, which is nobody's and no token", column);
 	return problem;
 }
 
@@ -212,9 +215,9 @@ reconciler_request_problem(PG_FUNCTION_ARGS)
 		problem = "address_canonical is empty";
 	else if (strcmp(kind, "evm") == 0)
 	{
-		problem = evm_address_problem("address_canonical", address, true);
+		problem = evm_address_problem("address_canonical", address, "what is sent there is lost");
 		if (problem == NULL && token != NULL)
-			problem = evm_address_problem("token_contract", token, false);
+			problem = evm_address_problem("token_contract", token, "leave it null for the chain's own asset");
 	}
 	else if (strcmp(kind, "none") != 0 && token != NULL)
 		problem = "token_contract is given, but the chain has no tokens";

@@ -44,8 +44,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	(11, 'updated_at', false, false, ARRAY['timestamp with time zone', 'timestamp without time zone'])
 $$;
 
--- The name of a column's type under its domains, "enum" for enums; null: no such column.
-CREATE FUNCTION _column_type(relation regclass, column_name text) RETURNS text
+-- A column's type under its domains; null: no such column.
+CREATE FUNCTION _base_type(relation regclass, column_name text) RETURNS oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE base AS (
 		SELECT t.oid, t.typtype, t.typbasetype FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
@@ -54,7 +54,28 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		SELECT t.oid, t.typtype, t.typbasetype FROM base AS b JOIN pg_type AS t ON t.oid = b.typbasetype
 		WHERE b.typtype = 'd'
 	)
-	SELECT CASE b.typtype WHEN 'e' THEN 'enum' ELSE format_type(b.oid, NULL) END FROM base AS b WHERE b.typtype <> 'd'
+	SELECT b.oid FROM base AS b WHERE b.typtype <> 'd'
+$$;
+
+-- Its name, "enum" for enums.
+CREATE FUNCTION _column_type(relation regclass, column_name text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE t.typtype WHEN 'e' THEN 'enum' ELSE format_type(t.oid, NULL) END
+	FROM pg_type AS t WHERE t.oid = reconciler._base_type($1, $2)
+$$;
+
+-- The declared scale of a numeric column, or of the domain that it has; null: none.
+CREATE FUNCTION _column_scale(relation regclass, column_name text) RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH RECURSIVE base AS (
+		SELECT t.oid, t.typbasetype, t.typtypmod, a.atttypmod AS typmod
+		FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+		WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+		UNION ALL
+		SELECT t.oid, t.typbasetype, t.typtypmod, b.typtypmod FROM base AS b JOIN pg_type AS t ON t.oid = b.typbasetype
+	)
+	-- 11 bits, signed (numeric_typmod_scale)
+	SELECT (((b.typmod - 4) & 2047) # 1024) - 1024 FROM base AS b WHERE b.oid = 'numeric'::regtype AND b.typmod >= 4
 $$;
 
 -- What is wrong with a mapping of logical names to columns, one line a problem.
@@ -72,6 +93,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 			WHEN t.type IS NULL THEN format('%s: there is no column "%s"', r.name, m.mapped)
 			WHEN NOT t.type = ANY (r.types) THEN format('%s: column "%s" has type %s, accepted are %s',
 				r.name, m.mapped, t.type, array_to_string(r.types, ', '))
+			-- 2.00 would be 2 wei.
+			WHEN r.name = 'expected_amount_minor' AND reconciler._column_scale($1, m.mapped) > 0 THEN
+				format('%s: column "%s" has %s decimal places, but its numbers would be taken for minor units: give it a scale of 0, or map one that holds minor units, as numeric(78,0) does',
+					r.name, m.mapped, reconciler._column_scale($1, m.mapped))
 			END AS problem) AS p
 	WHERE p.problem IS NOT NULL
 	ORDER BY r.pos
@@ -153,6 +178,23 @@ BEGIN
 		HINT = reconciler._attach_advice(relation, columns, problems);
 END $$;
 
+-- A superuser's table makes superusers of all who may put a trigger on it, or
+-- change a function that one calls: workers run them with the owner's rights.
+CREATE FUNCTION _refuse_superuser(relation regclass, owner name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+		MESSAGE = format('table %s belongs to %I, a superuser', relation, owner),
+		DETAIL = 'Its triggers run with the owner''s rights when a worker changes a status: whoever may create one would be superuser.',
+		HINT = format('ALTER TABLE %s OWNER TO <the application''s role>; or, if only superusers can have a say in its triggers: SELECT reconciler.attach(%L, allow_superuser_owner => true);',
+			relation, relation::text);
+END $$;
+
+CREATE FUNCTION _superuser_owner(relation regclass) RETURNS name
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT r.rolname FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner WHERE c.oid = $1 AND r.rolsuper
+$$;
+
 -- The full mapping: defaults for what the caller doesn't name, without what the table doesn't have.
 CREATE FUNCTION _complete_mapping(relation regclass, columns jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -187,7 +229,7 @@ END $$;
 -- logical replication: the queue is this server's own, is not replicated, and
 -- must follow the table however its rows change.
 CREATE FUNCTION _create_triggers(source_id int, relation regclass, columns jsonb) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
 DECLARE
 	arguments text;
 	changed text;
@@ -291,7 +333,7 @@ BEGIN
 END $$;
 
 -- The part of attach that runs with the extension owner's rights; the caller's are checked.
-CREATE FUNCTION _attach(relation regclass, columns jsonb) RETURNS int
+CREATE FUNCTION _attach(relation regclass, columns jsonb, allow_superuser_owner boolean) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	mapping jsonb;
@@ -311,7 +353,11 @@ BEGIN
 	IF problems <> '{}' THEN
 		PERFORM reconciler._refuse_attach(relation, columns, problems);
 	END IF;
-	INSERT INTO reconciler.sources (relation, columns) VALUES (relation, mapping) RETURNING sources.source_id INTO new_id;
+	IF reconciler._superuser_owner(relation) IS NOT NULL AND allow_superuser_owner IS NOT TRUE THEN
+		PERFORM reconciler._refuse_superuser(relation, reconciler._superuser_owner(relation));
+	END IF;
+	INSERT INTO reconciler.sources (relation, columns, superuser_owner)
+		VALUES (relation, mapping, coalesce(allow_superuser_owner, false)) RETURNING sources.source_id INTO new_id;
 	-- The table is locked against writers: what is there and what comes make up everything.
 	PERFORM reconciler._create_triggers(new_id, relation, mapping);
 	PERFORM reconciler._resync(new_id);
@@ -333,14 +379,15 @@ BEGIN
 END $$;
 
 -- With the caller's rights: the caller must own the table.
-CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}') RETURNS int
+CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}', allow_superuser_owner boolean DEFAULT false) RETURNS int
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_attach';
 
 CREATE FUNCTION detach(relation regclass) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_detach';
 
 -- With the caller's rights; the default is the schema that the caller's search_path creates in.
-CREATE FUNCTION create_table(name text, schema name DEFAULT pg_catalog.current_schema()) RETURNS regclass
+CREATE FUNCTION create_table(name text, schema name DEFAULT pg_catalog.current_schema(),
+	allow_superuser_owner boolean DEFAULT false) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	parts text[] := parse_ident(name);
@@ -351,6 +398,12 @@ BEGIN
 	END IF;
 	IF cardinality(parts) = 1 THEN
 		parts := ARRAY[schema::text] || parts;
+	END IF;
+	IF allow_superuser_owner IS NOT TRUE AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('the table would belong to %I, a superuser', current_user),
+			DETAIL = 'Its triggers run with the owner''s rights when a worker changes a status: whoever may create one would be superuser.',
+			HINT = 'SELECT reconciler.grant_app(''<the application''''s role>''); SET ROLE to it, then create it; or, if only superusers can have a say in its triggers: allow_superuser_owner => true.';
 	END IF;
 	EXECUTE format($ddl$
 		CREATE TABLE %I.%I (
@@ -368,7 +421,7 @@ BEGIN
 			updated_at timestamptz NOT NULL DEFAULT now()
 		)$ddl$, parts[1], parts[2]);
 	relation := format('%I.%I', parts[1], parts[2])::regclass;
-	PERFORM reconciler.attach(relation);
+	PERFORM reconciler.attach(relation, allow_superuser_owner => allow_superuser_owner);
 	RETURN relation;
 END $$;
 
@@ -400,26 +453,108 @@ BEGIN
 	RETURN changes + orphans;
 END $$;
 
+-- The attached tables that a command has changed: by themselves, as a child or a
+-- typed table that follows it, by a partition of theirs, by a type of a column.
+CREATE FUNCTION _altered_sources() RETURNS SETOF sources
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	WITH RECURSIVE command AS MATERIALIZED (
+		SELECT d.classid, d.objid FROM pg_event_trigger_ddl_commands() AS d
+	), altered (oid) AS (
+		SELECT d.objid FROM command AS d WHERE d.classid = 'pg_class'::regclass
+		UNION
+		SELECT x.oid FROM altered AS a CROSS JOIN LATERAL (
+			SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = a.oid
+			UNION ALL
+			SELECT o.oid FROM pg_class AS t JOIN pg_class AS o ON o.reloftype = t.reltype
+			WHERE t.oid = a.oid AND t.relkind = 'c') AS x (oid)
+	)
+	SELECT s.* FROM reconciler.sources AS s WHERE s.relation IN (SELECT a.oid FROM altered AS a)
+	UNION
+	SELECT s.* FROM command AS d CROSS JOIN LATERAL pg_partition_ancestors(d.objid) AS p
+		JOIN reconciler.sources AS s ON s.relation = p.relid
+		WHERE d.classid = 'pg_class'::regclass
+	UNION
+	SELECT s.* FROM command AS d CROSS JOIN reconciler.sources AS s CROSS JOIN LATERAL jsonb_each_text(s.columns) AS m
+		WHERE d.classid = 'pg_type'::regclass AND reconciler._base_type(s.relation, m.value) = d.objid
+$$;
+
+-- ENABLE TRIGGER after DISABLE TRIGGER leaves ours firing for less than they must. What happened meanwhile is looked for.
+-- As a replica: no event trigger fires for what is done here.
+CREATE FUNCTION _mend_triggers(relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
+DECLARE
+	t record;
+	mended boolean := false;
+	off regclass;
+BEGIN
+	FOR t IN
+		SELECT g.tgrelid::regclass AS place, g.tgname AS name, g.tgenabled AS enabled
+		FROM pg_partition_tree(relation) AS p JOIN pg_trigger AS g ON g.tgrelid = p.relid
+		WHERE g.tgfoid = 'reconciler.queue_request'::regproc AND g.tgenabled <> 'A'
+		UNION ALL
+		SELECT g.tgrelid, g.tgname, g.tgenabled FROM pg_trigger AS g
+		WHERE g.tgrelid = relation AND g.tgfoid = 'reconciler.queue_request'::regproc AND g.tgenabled <> 'A'
+			AND NOT EXISTS (SELECT FROM pg_partition_tree(relation))
+	LOOP
+		IF t.enabled = 'D' THEN
+			off := t.place;
+		ELSE
+			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.place, t.name);
+			mended := true;
+		END IF;
+	END LOOP;
+	IF off IS NOT NULL THEN
+		RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('the triggers of table %s are off: reconciler does not see what happens to it', off),
+			HINT = format('ALTER TABLE %s ENABLE TRIGGER ALL; reconciler then looks for what has changed.', off);
+	ELSIF mended THEN
+		RAISE NOTICE USING
+			MESSAGE = format('reconciler will look for what has changed in table %s while its triggers were off', relation),
+			HINT = format('To have it done now: SELECT reconciler.resync(%L);', relation::text);
+	END IF;
+	IF mended THEN
+		UPDATE reconciler.sources AS s SET resynced_at = '-infinity' WHERE s.relation = _mend_triggers.relation;
+	END IF;
+END $$;
+
+-- What a change of an attached table has broken: stops says whether to refuse it.
+CREATE FUNCTION _alteration_problems(s sources) RETURNS TABLE (problem text, stops boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p, true FROM reconciler._mapping_problems(s.relation, s.columns) AS p
+	UNION ALL
+	-- pg_restore --clean drops keys before their tables, hence no error.
+	SELECT p, p NOT LIKE 'column % (id) must be %' AND p NOT LIKE 'its owner %'
+		FROM reconciler._table_problems(s.relation, s.columns) AS p
+		WHERE p NOT LIKE 'it has inheritance children%' AND p NOT LIKE 'it is a partition%'
+	UNION ALL
+	SELECT format('%I, to whom it would belong, is a superuser', reconciler._superuser_owner(s.relation)), true
+		WHERE reconciler._superuser_owner(s.relation) IS NOT NULL AND NOT s.superuser_owner
+	ORDER BY 2 DESC
+$$;
+
 -- Refuses what would break a mapping without a word.
 CREATE FUNCTION _guard_alter() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	s reconciler.sources;
-	problems text[];
+	p record;
 BEGIN
-	FOR s IN
-		SELECT DISTINCT ON (r.source_id) r.*
-		FROM pg_event_trigger_ddl_commands() AS d JOIN reconciler.sources AS r ON r.relation = d.objid
-		WHERE d.classid = 'pg_class'::regclass
-	LOOP
-		problems := ARRAY(SELECT reconciler._mapping_problems(s.relation, s.columns))
-			|| ARRAY(SELECT p FROM reconciler._table_problems(s.relation, s.columns) AS p
-					 WHERE p LIKE 'row-level security %');
-		IF problems <> '{}' THEN
-			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-				MESSAGE = format('table %s is attached to reconciler, which this change would break: %s', s.relation, problems[1]),
-				HINT = format('Before the change: SELECT reconciler.detach(%L); after it: SELECT reconciler.attach(%1$L, …);',
-					s.relation::text);
+	FOR s IN SELECT a.* FROM reconciler._altered_sources() AS a LOOP
+		FOR p IN SELECT a.* FROM reconciler._alteration_problems(s) AS a LOOP
+			IF p.stops THEN
+				RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+					MESSAGE = format('table %s is attached to reconciler, which this change would break: %s', s.relation, p.problem),
+					HINT = format('Before the change: SELECT reconciler.detach(%L); after it: SELECT reconciler.attach(%1$L, …);',
+						s.relation::text);
+			END IF;
+			RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('reconciler will not work well with table %s: %s', s.relation, p.problem);
+		END LOOP;
+		PERFORM reconciler._mend_triggers(s.relation);
+		-- A partition that came may have brought open requests, a renamed value may stand for another network.
+		IF TG_TAG = 'ALTER TYPE' OR EXISTS (SELECT FROM pg_class AS c WHERE c.oid = s.relation AND c.relkind = 'p') THEN
+			UPDATE reconciler.sources AS r SET resynced_at = '-infinity'
+				WHERE r.source_id = s.source_id AND r.resynced_at <> '-infinity';
 		END IF;
 	END LOOP;
 END $$;
@@ -449,18 +584,29 @@ BEGIN
 			MESSAGE = format('without trigger %s reconciler does not see all that happens to table %s', lost.name, lost.relation),
 			HINT = format('SELECT reconciler.detach(%L); and attach it again, to have it back.', lost.relation::text);
 	END LOOP;
+	IF TG_TAG = 'DROP INDEX' THEN
+		FOR lost IN
+			SELECT s.relation, p FROM reconciler.sources AS s
+				CROSS JOIN LATERAL reconciler._table_problems(s.relation, s.columns) AS p
+			WHERE p LIKE 'column % (id) must be %'
+		LOOP
+			RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('reconciler will not work well with table %s: %s', lost.relation, lost.p);
+		END LOOP;
+	END IF;
 END $$;
 
-CREATE EVENT TRIGGER reconciler_guard_alter ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+CREATE EVENT TRIGGER reconciler_guard_alter ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER TYPE')
 	EXECUTE FUNCTION _guard_alter();
 CREATE EVENT TRIGGER reconciler_follow_drop ON sql_drop EXECUTE FUNCTION _follow_drop();
 
 COMMENT ON TABLE sources IS 'The attached tables, with the columns that make up their requests';
 COMMENT ON FUNCTION queue_request() IS 'Trigger on attached tables: keeps the queue in step. Created by attach';
-COMMENT ON FUNCTION attach(regclass, jsonb) IS
-'Attaches a table, with the requests that are in it; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
+COMMENT ON FUNCTION attach(regclass, jsonb, boolean) IS
+'Attaches a table, with the requests that are in it; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
 COMMENT ON FUNCTION detach(regclass) IS 'Detaches a table and leaves it as it was';
-COMMENT ON FUNCTION create_table(text, name) IS
+COMMENT ON FUNCTION create_table(text, name, boolean) IS
 'Creates an ordinary table for payment requests, which belongs to the caller, and attaches it';
 COMMENT ON FUNCTION resync(regclass) IS
 'Brings the queue in line with an attached table (null: all of them), after its triggers were off; returns the number of changes';

@@ -33,11 +33,76 @@ BEGIN
 	EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
 END $$;
 
+-- What the application's role calls. Each checks what the caller may do with the table in question.
+CREATE FUNCTION _app_functions() RETURNS SETOF regprocedure
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.oid::regprocedure FROM pg_proc AS p
+	WHERE p.pronamespace = 'reconciler'::regnamespace
+		AND p.proname IN ('attach', 'detach', 'create_table', 'explain', 'resync', 'reopen')
+	ORDER BY p.proname
+$$;
+
+CREATE FUNCTION grant_app(role regrole) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	f regprocedure;
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA reconciler TO %s', role);
+	FOR f IN SELECT reconciler._app_functions() LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, role);
+	END LOOP;
+END $$;
+
+CREATE FUNCTION revoke_app(role regrole) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	f regprocedure;
+BEGIN
+	FOR f IN SELECT reconciler._app_functions() LOOP
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
+	END LOOP;
+	-- A worker's role, say, goes on to need it.
+	IF NOT EXISTS (SELECT FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+				   WHERE p.pronamespace = 'reconciler'::regnamespace AND a.grantee = role) THEN
+		EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
+	END IF;
+END $$;
+
 COMMENT ON FUNCTION grant_worker(regrole) IS 'Lets a role run reconcilerd: gives it the protocol''s functions, and nothing else';
 COMMENT ON FUNCTION revoke_worker(regrole) IS 'Takes back what grant_worker gave';
+COMMENT ON FUNCTION grant_app(regrole) IS
+'Lets the application''s role attach, detach and create tables of its own, and call explain, reopen and resync for tables that it may read, update or owns; gives no right on any table';
+COMMENT ON FUNCTION revoke_app(regrole) IS 'Takes back what grant_app gave';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA reconciler FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA reconciler FROM PUBLIC;
+-- Default privileges of the database (GRANT SELECT ON TABLES TO readonly, say)
+-- were made for other tables than these, which hold keys: what comes with
+-- creation goes, whoever has got it.
+DO $$
+DECLARE
+	granted record;
+BEGIN
+	FOR granted IN
+		SELECT DISTINCT o.what, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+		FROM (
+			SELECT 'SCHEMA reconciler' AS what, n.nspowner AS owner, n.nspacl AS acl
+				FROM pg_namespace AS n WHERE n.nspname = 'reconciler'
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass, c.relowner, c.relacl
+				FROM pg_class AS c WHERE c.relnamespace = 'reconciler'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+			UNION ALL
+			SELECT 'FUNCTION ' || p.oid::regprocedure, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+				FROM pg_proc AS p WHERE p.pronamespace = 'reconciler'::regnamespace
+			UNION ALL
+			SELECT 'TYPE ' || t.oid::regtype, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
+				FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+				WHERE t.typnamespace = 'reconciler'::regnamespace AND t.typelem = 0 AND coalesce(c.relkind = 'c', true)
+		) AS o (what, owner, acl)
+			CROSS JOIN LATERAL aclexplode(o.acl) AS a
+		WHERE a.grantee <> o.owner
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', granted.what, granted.role);
+	END LOOP;
+END $$;
 
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;

@@ -41,7 +41,7 @@ sub open_shop
 	$node->safe_psql('shop', <<"SQL");
 CREATE EXTENSION reconciler;
 SELECT reconciler.add_network(chain => 'ethereum', network => 'local', endpoints => ARRAY['$url'], chain_id => 31337);
-SELECT reconciler.create_table('payment_requests');
+SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true);
 INSERT INTO payment_requests (chain, network, asset, expected_amount_minor, address_canonical, expires_at)
 SELECT 'ethereum', 'local', 'ETH', 1000, '$address', now() + interval '1 day' FROM generate_series(1, 10);
 SQL

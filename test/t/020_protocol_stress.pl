@@ -30,7 +30,7 @@ CREATE TABLE invoices (
 	token_contract text,
 	expires_at timestamptz
 );
-SELECT reconciler.attach('invoices');
+SELECT reconciler.attach('invoices', allow_superuser_owner => true);
 
 CREATE SCHEMA stress;
 

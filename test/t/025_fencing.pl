@@ -20,9 +20,9 @@ CREATE TABLE invoices (
 	expected_amount_minor numeric DEFAULT 100,
 	address_canonical text NOT NULL
 );
-SELECT reconciler.attach('invoices');
+SELECT reconciler.attach('invoices', allow_superuser_owner => true);
 INSERT INTO invoices (id, address_canonical)
-SELECT i, '0x000000000000000000000000000000000000000' || i FROM generate_series(1, 3) i;
+SELECT i, '0xaa0000000000000000000000000000000000000' || i FROM generate_series(1, 3) i;
 UPDATE invoices SET status = 'cancelled' WHERE id = 1;
 -- So that the claim below writes no WAL but its commit: the queue is built, the table's page is pruned
 SELECT count(*) FROM reconciler.claim('early', 1, -1, 10, '1 ms', '1 ms');

@@ -18,14 +18,14 @@ SELECT reconciler.add_network('ethereum', 'removed', chain_id => 5);
 SELECT reconciler.add_network('ethereum', 'local', ARRAY['http://127.0.0.1:8545/k3y'], 31337, poll_interval => '7 seconds');
 SELECT reconciler.remove_network('ethereum', 'removed');
 SELECT reconciler.grant_worker('keeper');
-SELECT reconciler.create_table('public.payment_requests');
+SELECT reconciler.create_table('public.payment_requests', allow_superuser_owner => true);
 CREATE SCHEMA "My Shop";
 CREATE TABLE "My Shop"."The Invoices" (no int, year int, "The State" text DEFAULT 'pending', chain text DEFAULT 'ethereum',
 	network text DEFAULT 'local', amount numeric, pay_to text, PRIMARY KEY (no, year)) PARTITION BY LIST (year);
 CREATE TABLE "My Shop".y1 PARTITION OF "My Shop"."The Invoices" FOR VALUES IN (1);
-SELECT reconciler.attach('"My Shop"."The Invoices"', '{"id": "no", "status": "The State", "expected_amount_minor": "amount", "address_canonical": "pay_to"}');
+SELECT reconciler.attach('"My Shop"."The Invoices"', '{"id": "no", "status": "The State", "expected_amount_minor": "amount", "address_canonical": "pay_to"}', allow_superuser_owner => true);
 INSERT INTO public.payment_requests (id, chain, network, expected_amount_minor, address_canonical)
-SELECT ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, 'ethereum', 'local', i, '0x' || lpad(i::text, 40, '0') FROM generate_series(1, 20) i;
+SELECT ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, 'ethereum', 'local', i, '0xaa' || lpad(i::text, 38, '0') FROM generate_series(1, 20) i;
 UPDATE public.payment_requests SET status = 'confirmed' WHERE expected_amount_minor > 15;
 INSERT INTO "My Shop"."The Invoices" (no, year, amount, pay_to) VALUES (1, 1, 100, '0x00000000000000000000000000000000000000aa');
 INSERT INTO reconciler.transitions (source, request_id, from_status, to_status, reason, seen) VALUES ('public.payment_requests', '16', 'pending', 'confirmed', 'settled', 16);

@@ -19,7 +19,7 @@ my $node = new_node(workers => 2);
 my %id;
 
 $node->safe_psql('postgres', "SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $esplora->url
-	  . "'], kind => 'esplora', confirmations => 6); SELECT reconciler.create_table('payment_requests')");
+	  . "'], kind => 'esplora', confirmations => 6); SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
 
 sub request
 {

@@ -44,7 +44,7 @@ $bitcoin->rpc('setmocktime', 0);
 # A dead endpoint first
 my $dead = Reconciler::Bitcoin::free_port();
 sql("SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['http://127.0.0.1:$dead', '" . $bitcoin->url
-	  . "'], kind => 'bitcoind', confirmations => 6); SELECT reconciler.create_table('payment_requests')");
+	  . "'], kind => 'bitcoind', confirmations => 6); SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
 request('younger', 'regtest', $bitcoin->address('wpkh', 1), 6);
 request('older', 'regtest', $bitcoin->address('wpkh', 2), 6);
 wait_for_status($node, $id{older}, 'confirmed', name => 'a payment made when the request was a day old, by the second endpoint');

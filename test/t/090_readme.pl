@@ -64,8 +64,13 @@ CREATE TABLE app.payment_requests (id uuid PRIMARY KEY DEFAULT gen_random_uuid()
 	status text DEFAULT 'pending', expected_amount_minor numeric, address_canonical text, token_contract text,
 	expires_at timestamptz, created_at timestamptz DEFAULT now());
 CREATE TABLE shop.invoices (id bigint PRIMARY KEY, chain text, network text, status text, amount bigint, pay_to text);
+ALTER TABLE app.payment_requests OWNER TO shop_app;
+ALTER TABLE shop.invoices OWNER TO shop_app;
+GRANT USAGE ON SCHEMA app, shop TO shop_app;
 SQL
 run($_) for blocks('Attach your own table', 'sql');
+is($node->safe_psql('shop', 'SELECT count(*) FROM reconciler.sources s JOIN pg_class c ON c.oid = s.relation JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolsuper'),
+	0, 'no attached table belongs to a superuser');
 my ($detach) = $section{'Attach your own table'} =~ /`(SELECT reconciler\.detach\([^`]*;)`/;
 run($detach);
 

@@ -97,7 +97,7 @@ sub set_up_shop
 		%options);
 	my $arguments = join ', ', map { "$_ => $arguments{$_}" } sort keys %arguments;
 	$node->safe_psql('postgres',
-		"SELECT reconciler.add_network($arguments); SELECT reconciler.create_table('payment_requests');");
+		"SELECT reconciler.add_network($arguments); SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true);");
 	return;
 }
 

@@ -79,3 +79,13 @@ rc_evm_address_is_zero(const uint8_t address[RC_EVM_ADDRESS_BYTES])
 
 	return memcmp(address, zero, sizeof(zero)) == 0;
 }
+
+/* 0x0…1 to 0x0…11, 0x0…100 */
+bool
+rc_evm_address_is_precompile(const uint8_t address[RC_EVM_ADDRESS_BYTES])
+{
+	static const uint8_t zero[RC_EVM_ADDRESS_BYTES - 2] = {0};
+	unsigned	low = (unsigned) address[RC_EVM_ADDRESS_BYTES - 2] << 8 | address[RC_EVM_ADDRESS_BYTES - 1];
+
+	return memcmp(address, zero, sizeof(zero)) == 0 && ((low >= 0x01 && low <= 0x11) || low == 0x100);
+}

@@ -24,4 +24,10 @@ extern void rc_evm_address_format(const uint8_t address[RC_EVM_ADDRESS_BYTES], c
 
 extern bool rc_evm_address_is_zero(const uint8_t address[RC_EVM_ADDRESS_BYTES]);
 
+/*
+ * Is it one of a precompiled contract: 0x01 to 0x11 (Prague), 0x0100
+ * (RIP-7212)? Each answers calls that it doesn't know with whatever it computes.
+ */
+extern bool rc_evm_address_is_precompile(const uint8_t address[RC_EVM_ADDRESS_BYTES]);
+
 #endif
