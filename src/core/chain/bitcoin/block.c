@@ -89,7 +89,8 @@ hash_to_hex(const uint8_t hash[RC_SHA256_SIZE], char hex[RC_BTC_HASH_SIZE])
 static bool
 is_address_script(const uint8_t *script, uint64_t len)
 {
-	if (len == 25)
+	/* By the first opcode: a witness program may be as long as either */
+	if (len == 25 && script[0] == 0x76)
 		return memcmp(script, "\x76\xa9\x14", 3) == 0 && memcmp(script + 23, "\x88\xac", 2) == 0;
 	if (len == 23 && script[0] == 0xa9)
 		return script[1] == 20 && script[22] == 0x87;
