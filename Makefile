@@ -27,7 +27,7 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test test-fresh demo bench $(checks) lint format run-test $(addprefix run-,$(checks) demo bench)
+.PHONY: setup test test-fresh demo bench $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench)
 .DEFAULT_GOAL := all
 
 setup:
@@ -186,24 +186,28 @@ run-test:
 # ---------------------------------------------------------------------------
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
+perl_files := $(addprefix $(top)/test/,structure demo bench) $(sort $(shell find $(top)/test -name '*.p[lm]'))
 shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:
-	@if grep -nE '#include.*(postgres|libpq|fmgr|executor/|utils/)' $(filter $(top)/src/core/%,$(c_files)); then \
-		echo 'src/core must not know PostgreSQL' >&2; exit 1; fi
-	@if grep -nE '[[:blank:]]+$$' $(c_files) $(sql_parts) $(shell_files); then echo 'blanks at the end of a line' >&2; exit 1; fi
-	@for file in $(shell_files); do sh -n $$file || exit 1; done
-	@if command -v shellcheck >/dev/null; then shellcheck $(shell_files); fi
+	@$(top)/test/setup lint
+	@$(MAKE) --no-print-directory -f $(firstword $(MAKEFILE_LIST)) run-lint
+
+run-lint: all
+	$(top)/test/structure $(core_objects)
+	@if grep -nE '[[:blank:]]+$$' $(c_files) $(sql_parts) $(shell_files) $(perl_files); then echo 'blanks at the end of a line' >&2; exit 1; fi
+	shellcheck --severity=warning $(shell_files)
+	perlcritic --gentle --quiet $(perl_files)
 	cppcheck --quiet --error-exitcode=1 --std=c99 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=ctuuninitvar -I$(top)/src $(filter %.c,$(filter-out $(top)/test/%,$(c_files)))
-	printf '%s\n' $(filter $(top)/src/%.c,$(c_files)) | \
+	@printf '%s\n' $(filter $(top)/src/%.c,$(c_files)) | \
 		xargs -P$$(nproc) -I{} clang-tidy --quiet {} -- -std=gnu99 $(filter-out -MMD -MP,$(lint_flags))
 
 endif
 
 format:
-	clang-format -i $(shell find $(top)/src $(top)/test/unit -name "*.[ch]")
+	clang-format -i $(c_files)
 
 # Containers
 -include $(top)/docker/docker.mk

@@ -80,7 +80,7 @@ sub terminate
 sub exit_code
 {
 	my ($self, $seconds) = @_;
-	return undef unless $self->wait_for_end($seconds // 180);
+	return undef unless $self->wait_for_end($seconds // 180);	## no critic (ProhibitExplicitReturnUndef)
 	return $self->status & 127 ? 'signal ' . ($self->status & 127) : $self->status >> 8;
 }
 
