@@ -96,8 +96,11 @@ CREATE UNLOGGED TABLE queue (
 	error text,					-- why the last look failed for this request alone
 	error_at timestamptz,
 	invalid text,				-- why the request can't be observed as it is
-	followed bigint,			-- seq: every block since it was made has been matched against it; -seq: being done
-	follow_error text,			-- why that was not possible for all of them
+	key bytea,					-- who is paid, as blocks name it; null: it can't be said
+	look_back_due boolean NOT NULL DEFAULT false,	-- on a followed network: older blocks are still to be read for it
+	looking_back boolean NOT NULL DEFAULT false,	-- they are being read
+	look_back_since timestamptz,	-- from when on
+	look_back_error text,		-- why that was not possible for all of them
 	chain text,					-- only where network_id is 0
 	network text,
 	PRIMARY KEY (source_id, request_id)
@@ -105,6 +108,8 @@ CREATE UNLOGGED TABLE queue (
 CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
 CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
 CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
+CREATE INDEX queue_key ON queue (key) WHERE key IS NOT NULL;
+CREATE INDEX queue_look_back ON queue (network_id, seq) WHERE look_back_due OR looking_back;
 
 -- Runs [lo, hi) of the queue of one network: the unit of lease. Those of a
 -- network cover every seq, so no index but the key: updates stay HOT.

@@ -118,6 +118,8 @@ BEGIN
 		chain = CASE WHEN n.network_id = 0 THEN of_chain END,
 		network = CASE WHEN n.network_id = 0 THEN of_network END,
 		seen = NULL, settled = NULL, error = NULL, error_at = NULL,
+		key = reconciler._request_key(n.kind, of_network, q.address, q.token_contract),
+		look_back_due = reconciler._is_followed(n.kind), looking_back = false, look_back_error = NULL,
 		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
 	FROM reconciler.networks AS n
@@ -229,6 +231,8 @@ BEGIN
 	IF before.kind <> now_is.kind OR before.chain_id IS DISTINCT FROM now_is.chain_id THEN
 		UPDATE reconciler.queue AS q
 			SET seq = DEFAULT, seen = NULL, settled = NULL, error = NULL, error_at = NULL,
+				key = reconciler._request_key(now_is.kind, now_is.network, q.address, q.token_contract),
+				look_back_due = reconciler._is_followed(now_is.kind), looking_back = false, look_back_error = NULL,
 				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 							   ELSE reconciler._request_problem(now_is.kind, now_is.network, q.address, q.token_contract) END
 			WHERE q.network_id = now_is.network_id;

@@ -269,7 +269,9 @@ BEGIN
 		SELECT o.arrival, o.request_id, o.status, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
-			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network
+			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,
+			reconciler._request_key(n.kind, n.network, o.address, o.token_contract) AS key,
+			reconciler._is_followed(n.kind) AS followed
 		FROM reconciler._open_requests(_resync.source_id) AS o
 			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network
 			JOIN reconciler.networks AS n ON n.network_id = coalesce(r.network_id, 0)
@@ -290,7 +292,8 @@ BEGIN
 		UPDATE reconciler.queue AS q
 		SET seq = DEFAULT, network_id = c.network_id, status = c.status, expected = c.expected, address = c.address,
 			token_contract = c.token_contract, expires_at = c.expires_at, seen = NULL, settled = NULL,
-			error = NULL, error_at = NULL, invalid = c.invalid, chain = c.chain, network = c.network
+			error = NULL, error_at = NULL, invalid = c.invalid, chain = c.chain, network = c.network,
+			key = c.key, look_back_due = c.followed, looking_back = false, look_back_error = NULL
 		FROM compared AS c
 		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND c.differs
 			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
@@ -304,9 +307,9 @@ BEGIN
 		RETURNING 1
 	), missing AS (
 		INSERT INTO reconciler.queue (source_id, network_id, request_id, status, expected, address,
-				token_contract, expires_at, invalid, chain, network)
+				token_contract, expires_at, invalid, chain, network, key, look_back_due)
 		SELECT _resync.source_id, c.network_id, c.request_id, c.status, c.expected, c.address,
-				c.token_contract, c.expires_at, c.invalid, c.chain, c.network
+				c.token_contract, c.expires_at, c.invalid, c.chain, c.network, c.key, c.followed
 		FROM compared AS c WHERE c.queued IS NULL ORDER BY c.arrival
 		ON CONFLICT DO NOTHING
 		RETURNING 1

@@ -11,7 +11,8 @@ CREATE TABLE cursors (
 	settings text,				-- confirmations and thresholds they were counted by
 	look_back_next bigint,		-- blocks still to be read again for requests that came later
 	look_back_end bigint,
-	look_back_problem text		-- why not all of what was due could be read
+	look_back_problem text,		-- why not all of what was due could be read
+	read_until timestamptz		-- the time of the last block of a reading that was given up
 );
 
 COMMENT ON TABLE cursors IS
@@ -86,6 +87,20 @@ $$;
 
 COMMENT ON FUNCTION _single_batch(int) IS 'The batch that carries the lease of a cursor, locked; null while somebody else has it';
 
+CREATE FUNCTION _look_back_anew(network_id int)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+	UPDATE reconciler.queue AS q SET look_back_due = true, looking_back = false, seen_height = NULL
+	WHERE q.network_id = _look_back_anew.network_id AND (NOT q.look_back_due OR q.seen_height IS NOT NULL);
+END
+$$;
+
+COMMENT ON FUNCTION _look_back_anew(int) IS 'Nothing that was read counts any more: every open request of the network is looked back for';
+
 CREATE FUNCTION claim_cursor(worker_id text, network_id int, lease interval, poll_interval interval)
 RETURNS TABLE (token xid8, height bigint, hash text, recent jsonb,
 	unfollowed boolean, look_back_next bigint, look_back_end bigint)
@@ -142,8 +157,7 @@ BEGIN
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = claim_cursor.network_id;
 	IF NOT FOUND THEN
 		INSERT INTO reconciler.cursors (network_id) VALUES (claim_cursor.network_id);
-		UPDATE reconciler.queue q SET followed = NULL
-		WHERE q.network_id = claim_cursor.network_id AND q.followed IS NOT NULL;
+		PERFORM reconciler._look_back_anew(claim_cursor.network_id);
 	END IF;
 
 	RETURN QUERY
@@ -151,8 +165,7 @@ BEGIN
 		   (SELECT coalesce(jsonb_agg(jsonb_build_array(r.height, r.hash) ORDER BY r.height DESC), '[]')
 			FROM reconciler.cursor_blocks r WHERE r.network_id = claim_cursor.network_id),
 		   EXISTS (SELECT FROM reconciler.queue q
-				   WHERE q.network_id = claim_cursor.network_id AND q.followed IS DISTINCT FROM q.seq
-					 AND reconciler._bitcoin_script(q.address) IS NOT NULL AND q.invalid IS NULL),
+				   WHERE q.network_id = claim_cursor.network_id AND q.look_back_due AND q.invalid IS NULL),
 		   c.look_back_next, c.look_back_end;
 END
 $$;
@@ -182,7 +195,7 @@ BEGIN
 		RAISE EXCEPTION 'block % (%) does not follow block % (%)', v_height, v_hash, c.height, c.hash
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
 	END IF;
-	v_found := reconciler._match_outputs(advance_cursor.network_id, outputs, v_height, v_hash, false);
+	v_found := reconciler._match_outputs(advance_cursor.network_id, outputs, v_height, v_hash, v_time, false);
 	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time)
 	VALUES (advance_cursor.network_id, v_height, v_hash, v_time);
 	DELETE FROM reconciler.cursor_blocks r
@@ -196,6 +209,37 @@ $$;
 
 COMMENT ON FUNCTION advance_cursor(text, int, xid8, interval, jsonb, jsonb) IS
 'Takes the block after the cursor ({height, hash, previous, time}; the first one of all may be any) with its outputs [[txid, index, script in hex, amount], …]; prolongs the lease; returns the number of payments found';
+
+CREATE FUNCTION _give_up_reading(network_id int, above bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	-- Nobody looks again for what closed requests were paid: their evidence stays,
+	-- but counts for nothing until a block has it again.
+	UPDATE reconciler.payments p SET unproven = true
+	WHERE p.network_id = _give_up_reading.network_id AND p.block_height > above AND NOT p.unproven;
+	INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
+	SELECT q.network_id, q.source_id, q.request_id FROM reconciler.queue q
+	WHERE q.network_id = _give_up_reading.network_id
+	  AND EXISTS (SELECT FROM reconciler.payments p WHERE p.source_id = q.source_id AND p.request_id = q.request_id)
+	ON CONFLICT DO NOTHING;
+
+	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = _give_up_reading.network_id;
+	UPDATE reconciler.cursors x
+	SET height = NULL, hash = NULL, read_until = coalesce(x.block_time, x.read_until), block_time = NULL, settled_depth = NULL,
+		look_back_next = NULL, look_back_end = NULL, look_back_problem = NULL
+	WHERE x.network_id = _give_up_reading.network_id;
+	DELETE FROM reconciler.network_state s WHERE s.network_id = _give_up_reading.network_id;
+	PERFORM reconciler._look_back_anew(_give_up_reading.network_id);
+END
+$$;
+
+COMMENT ON FUNCTION _give_up_reading(int, bigint) IS
+'Forgets where the reading of a chain stood; what was found in blocks above the height must be found again before it counts';
 
 CREATE FUNCTION undo_blocks(worker_id text, network_id int, token xid8, lease interval, height bigint)
 RETURNS int
@@ -216,9 +260,9 @@ BEGIN
 
 	-- Unconfirmed again: whether still in the mempool, the look at it will tell.
 	WITH undone AS (
-		UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL
-		WHERE p.network_id = undo_blocks.network_id
-		  AND p.block_height > CASE WHEN v_hash IS NULL THEN -1 ELSE undo_blocks.height END
+		UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL, block_time = NULL
+		WHERE p.network_id = undo_blocks.network_id AND p.block_height > undo_blocks.height AND v_hash IS NOT NULL
+		  AND NOT p.unproven
 		RETURNING p.source_id, p.request_id
 	), noted AS (
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
@@ -228,7 +272,7 @@ BEGIN
 	SELECT count(*) INTO v_undone FROM undone;
 
 	DELETE FROM reconciler.cursor_blocks r
-	WHERE r.network_id = undo_blocks.network_id AND (v_hash IS NULL OR r.height > undo_blocks.height);
+	WHERE r.network_id = undo_blocks.network_id AND r.height > undo_blocks.height;
 	IF v_hash IS NOT NULL THEN
 		UPDATE reconciler.cursors x
 		SET height = undo_blocks.height, hash = v_hash, block_time = v_time,
@@ -237,11 +281,7 @@ BEGIN
 		WHERE x.network_id = undo_blocks.network_id;
 	ELSE
 		-- Another chain altogether: everything is looked for anew.
-		UPDATE reconciler.cursors x
-		SET height = NULL, hash = NULL, block_time = NULL, settled_depth = NULL, look_back_next = NULL, look_back_end = NULL
-		WHERE x.network_id = undo_blocks.network_id;
-		UPDATE reconciler.queue q SET followed = NULL
-		WHERE q.network_id = undo_blocks.network_id AND q.followed IS NOT NULL;
+		PERFORM reconciler._give_up_reading(undo_blocks.network_id, -1);
 	END IF;
 	RETURN v_undone;
 END
@@ -269,13 +309,8 @@ BEGIN
 
 	-- Without the blocks that were read, a fork among them can't be found any
 	-- more: what was not deep enough to be settled has to be found anew.
-	UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL
-	FROM reconciler.cursors c
-	WHERE c.network_id = n.network_id AND p.network_id = n.network_id
-	  AND p.block_height > c.height - n.confirmations + 1
-	  AND EXISTS (SELECT FROM reconciler.queue q WHERE q.source_id = p.source_id AND q.request_id = p.request_id);
-	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id;
-	DELETE FROM reconciler.cursors c WHERE c.network_id = n.network_id;
+	PERFORM reconciler._give_up_reading(n.network_id, (
+		SELECT c.height - n.confirmations + 1 FROM reconciler.cursors c WHERE c.network_id = n.network_id));
 END
 $$;
 

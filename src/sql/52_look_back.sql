@@ -5,6 +5,34 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_created_at';
 
 COMMENT ON FUNCTION _created_at(int, text[]) IS 'When requests were made, as the application''s table has it';
 
+CREATE FUNCTION _date_look_back(network_id int, source_id int, ids text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	-- A table that doesn't say when its requests were made: since then the chain may not have been read.
+	v_unknown timestamptz := (SELECT least(c.read_until, clock_timestamp()) FROM reconciler.cursors c
+							  WHERE c.network_id = _date_look_back.network_id);
+BEGIN
+	UPDATE reconciler.queue q
+	SET look_back_since = greatest(least(coalesce(a.made, v_unknown), p.paid, clock_timestamp()), '1970-01-01'::timestamptz)
+	FROM unnest(ids) AS i(id)
+	LEFT JOIN (SELECT x.request_id, min(x.created_at::timestamptz) AS made
+			   FROM reconciler._created_at(_date_look_back.source_id, ids) x GROUP BY 1) a ON a.request_id = i.id
+	CROSS JOIN LATERAL (
+		SELECT min(least(x.first_seen, x.block_time)) AS paid FROM reconciler.payments x
+		WHERE x.source_id = _date_look_back.source_id AND x.request_id = i.id AND x.network_id + 0 = _date_look_back.network_id
+		OFFSET 0) p
+	WHERE q.source_id = _date_look_back.source_id AND q.request_id = i.id AND q.looking_back;
+END
+$$;
+
+COMMENT ON FUNCTION _date_look_back(int, int, text[]) IS
+'Notes from when on blocks are to be read again for requests: when they were made, or the first payment known of them if that was earlier';
+
 CREATE FUNCTION begin_look_back(worker_id text, network_id int, token xid8, lease interval)
 RETURNS TABLE (requests int, since double precision)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -14,38 +42,34 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_requests int := 0;
-	v_since timestamptz := clock_timestamp();
-	v_oldest timestamptz;
 	r record;
 BEGIN
 	PERFORM reconciler._hold_cursor(begin_look_back.network_id, begin_look_back.token, begin_look_back.lease);
-	UPDATE reconciler.queue q SET followed = -q.seq, follow_error = NULL
+	UPDATE reconciler.queue q SET look_back_due = false, looking_back = true, look_back_since = NULL
 	FROM (SELECT x.ctid AS row_id FROM reconciler.queue x
-		  WHERE x.network_id = begin_look_back.network_id AND x.followed IS DISTINCT FROM x.seq
-			AND reconciler._bitcoin_script(x.address) IS NOT NULL AND x.invalid IS NULL
-		  ORDER BY x.seq LIMIT 10000 FOR UPDATE SKIP LOCKED) m
+		  WHERE x.network_id = begin_look_back.network_id AND x.look_back_due AND x.invalid IS NULL
+		  ORDER BY x.look_back_error IS NOT NULL, x.seq LIMIT 10000 FOR UPDATE SKIP LOCKED) m
 	WHERE q.ctid = m.row_id;
 
 	-- All that bear the mark, an earlier step's too: they end together.
 	FOR r IN
 		SELECT q.source_id, array_agg(q.request_id) AS ids FROM reconciler.queue q
-		WHERE q.network_id = begin_look_back.network_id AND q.followed IS DISTINCT FROM q.seq AND q.followed = -q.seq
-		  AND reconciler._bitcoin_script(q.address) IS NOT NULL
+		WHERE q.network_id = begin_look_back.network_id AND q.looking_back
 		GROUP BY q.source_id
 	LOOP
 		BEGIN
-			SELECT min(a.created_at::timestamptz) INTO v_oldest FROM reconciler._created_at(r.source_id, r.ids) a;
-			v_requests := v_requests + cardinality(r.ids);
-			v_since := least(v_since, v_oldest);
+			PERFORM reconciler._date_look_back(begin_look_back.network_id, r.source_id, r.ids);
 		EXCEPTION WHEN OTHERS THEN
 			-- The table is at fault: its requests wait, and nobody else's.
 			RAISE WARNING 'requests of source % can not be looked back for: %', r.source_id, SQLERRM;
-			UPDATE reconciler.queue q SET followed = NULL, follow_error = left(SQLERRM, 1000)
+			UPDATE reconciler.queue q SET look_back_due = true, looking_back = false, look_back_error = left(SQLERRM, 1000)
 			WHERE q.source_id = r.source_id AND q.request_id = ANY (r.ids);
 		END;
 	END LOOP;
-	RETURN QUERY SELECT v_requests, extract(epoch FROM greatest(v_since, '1970-01-01'::timestamptz))::double precision;
+	RETURN QUERY
+	SELECT count(*)::int, extract(epoch FROM coalesce(min(q.look_back_since), clock_timestamp()))::double precision
+	FROM reconciler.queue q
+	WHERE q.network_id = begin_look_back.network_id AND q.looking_back;
 END
 $$;
 
@@ -66,7 +90,8 @@ DECLARE
 BEGIN
 	PERFORM reconciler._hold_cursor(look_back.network_id, look_back.token, look_back.lease);
 	IF block IS NOT NULL THEN
-		v_found := reconciler._match_outputs(look_back.network_id, outputs, (block ->> 'height')::bigint, block ->> 'hash', true);
+		v_found := reconciler._match_outputs(look_back.network_id, outputs, (block ->> 'height')::bigint, block ->> 'hash',
+			to_timestamp((block ->> 'time')::double precision), true);
 	END IF;
 	UPDATE reconciler.cursors x
 	SET look_back_next = look_back.next_height, look_back_end = look_back.end_height,
@@ -85,13 +110,12 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-	SELECT encode(reconciler._bitcoin_script(q.address), 'hex')
+	SELECT encode(q.key, 'hex')
 	FROM reconciler.queue q
-	WHERE q.network_id = $1 AND q.followed IS DISTINCT FROM q.seq AND q.followed = -q.seq
-	  AND reconciler._bitcoin_script(q.address) IS NOT NULL
+	WHERE q.network_id = $1 AND q.looking_back AND q.key IS NOT NULL
 $$;
 
-COMMENT ON FUNCTION look_back_scripts(int) IS 'The scripts, in hex, of the marked requests: the mempool may have had payments to them before they came';
+COMMENT ON FUNCTION look_back_scripts(int) IS 'The keys, in hex, of the marked requests: the mempool may have had payments to them before they came';
 
 CREATE FUNCTION end_look_back(worker_id text, network_id int, token xid8, lease interval)
 RETURNS int
@@ -107,11 +131,9 @@ DECLARE
 BEGIN
 	PERFORM reconciler._hold_cursor(end_look_back.network_id, end_look_back.token, end_look_back.lease);
 	WITH done AS (
-		UPDATE reconciler.queue q SET followed = q.seq, follow_error = v_problem
+		UPDATE reconciler.queue q SET looking_back = false, look_back_error = v_problem
 		FROM (SELECT x.ctid AS row_id FROM reconciler.queue x
-			  WHERE x.network_id = end_look_back.network_id
-				AND x.followed IS DISTINCT FROM x.seq AND x.followed = -x.seq
-				AND reconciler._bitcoin_script(x.address) IS NOT NULL
+			  WHERE x.network_id = end_look_back.network_id AND x.looking_back
 			  FOR UPDATE SKIP LOCKED) m
 		WHERE q.ctid = m.row_id
 		RETURNING q.source_id, q.request_id

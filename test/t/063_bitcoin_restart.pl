@@ -40,7 +40,7 @@ sql("SELECT reconciler.restart_cursor('bitcoin', 'regtest')");
 $bitcoin->mine(5);
 set_workers($node, 1);
 my $hash = $bitcoin->rpc('getbestblockhash');
-ok(wait_until(sub { sql("SELECT bool_and(followed = seq) FROM reconciler.queue") ne 'f'
+ok(wait_until(sub { sql("SELECT NOT bool_or(look_back_due OR looking_back) FROM reconciler.queue") ne 'f'
 	&& sql("SELECT count(*) FROM reconciler.network_state WHERE tip_hash = '$hash'") == 1 }), 'read up to the tip');
 isnt(status_of($node, $id), 'confirmed', 'what was reorganised away before restart_cursor is not confirmed');
 

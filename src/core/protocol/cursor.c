@@ -198,7 +198,7 @@ rc_look_back_begin(const rc_cursor_lease *lease, int *requests, int64_t *since)
 	if (status == RC_STORE_OK && rows.nrows == 1)
 	{
 		*requests = (int) strtol(rc_cell(&rows, 0, 0), NULL, 10);
-		*since = strtoll(rc_cell(&rows, 0, 1), NULL, 10);
+		*since = rc_cell(&rows, 0, 1) ? strtoll(rc_cell(&rows, 0, 1), NULL, 10) : 0;
 	}
 	rc_rows_free(&rows);
 	return status;
