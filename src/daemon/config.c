@@ -46,6 +46,7 @@ typedef struct option
 
 static const char *const log_levels[] = {"debug", "info", "warning", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const log_cycles[] = {"changes", "all", NULL};
 
 /* A worker's id stands in log lines and in lease_owner as one word */
 #define WORKER_ID_LIMIT 100
@@ -148,6 +149,10 @@ static const option options[] = {
 	{"log-format", "FORMAT", "RECONCILER_LOG_FORMAT", "PAYMENT_REQUEST_RECONCILER_LOG_FORMAT", "text",
 		"lines on standard error as text or as json",
 	offsetof(rc_config, log_format), 0, 0, log_formats, NULL, OPTION_CHOICE, false},
+	{"log-cycles", "WHICH", "RECONCILER_LOG_CYCLES", "PAYMENT_REQUEST_RECONCILER_LOG_CYCLES", "changes",
+		"cycles with a line of their own: changes (those in which something happened) or all; the others are summed up"
+		" once a minute",
+	offsetof(rc_config, log_cycles), 0, 0, log_cycles, NULL, OPTION_CHOICE, false},
 	{"enabled", "BOOLEAN", "RECONCILER_ENABLED", "PAYMENT_REQUEST_RECONCILER_ENABLED", "true",
 		"false: say so and exit with 0",
 	offsetof(rc_config, enabled), 0, 0, NULL, NULL, OPTION_BOOLEAN, false},

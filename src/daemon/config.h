@@ -26,6 +26,7 @@ typedef struct rc_config
 	rc_own_networks networks;
 	int			log_level;		/* rc_log_level */
 	int			log_format;		/* rc_log_format */
+	int			log_cycles;		/* rc_log_cycles */
 	char	   *heartbeat_file;
 	bool		heartbeat_file_given;
 	bool		once;

@@ -206,5 +206,6 @@ rc_daemon_init(rc_daemon *daemon)
 	daemon->host.wait = host_wait;
 	daemon->host.stop_requested = host_stop_requested;
 	daemon->host.log = host_log;
+	daemon->host.log_memory = rc_log_memory_create();
 	return install_signals();
 }

@@ -87,6 +87,7 @@ work(rc_daemon *daemon, rc_config *config, rc_pq_store *pq)
 	options.overrides.batch_size = config->batch_size;
 	options.overrides.lease_ms = config->lease_ms;
 	options.overrides.poll_interval_ms = config->poll_interval_ms;
+	options.log_cycles = &config->log_cycles;
 	options.once = config->once;
 	if (config->once)
 		daemon->lost_limit_ms = config->database_wait_ms;

@@ -17,9 +17,6 @@
 #define RECONNECT_MIN_MS		250
 #define RECONNECT_MAX_MS		30000
 
-/* How often an error that repeats itself is logged again */
-#define REPEAT_LOG_MS			60000
-
 #define MAX_PREPARED			32
 #define MAX_ARGS				16
 
@@ -41,8 +38,6 @@ struct rc_pq_store
 	int			nprepared;
 	int			attempts;		/* to connect, since the last success */
 	int64_t		retry_at_ms;
-	char		logged[80];		/* statement and SQLSTATE of the error that was logged last */
-	int64_t		logged_at_ms;
 };
 
 /* Errors after which the connection is of no use, or shows a state of the server that another may not have */
@@ -90,7 +85,6 @@ connect_once(rc_pq_store *pq, char **problem)
 		return false;
 	pq->attempts = 0;
 	pq->nprepared = 0;
-	pq->logged[0] = '\0';
 	pq->daemon->database_lost_ms = 0;
 	return true;
 }
@@ -160,26 +154,17 @@ lose_connection(rc_pq_store *pq, const rc_statement *statement)
 	return RC_STORE_GONE;
 }
 
-/* Logs an error of the server with its code; one that repeats itself only now and then */
+/* Logs an error of the server with its code, once as long as it goes on */
 static void
 log_error(rc_pq_store *pq, const rc_statement *statement, const char *sqlstate, const PGresult *result)
 {
-	char		key[sizeof(pq->logged)];
 	char	   *message = rc_text_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 	char	   *hint = rc_text_one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
-	bool		repeated;
 
-	snprintf(key, sizeof(key), "%s %s", statement->name, sqlstate);
-	repeated = strcmp(key, pq->logged) == 0 && rc_now_ms() - pq->logged_at_ms < REPEAT_LOG_MS;
-	if (!repeated)
-	{
-		strcpy(pq->logged, key);
-		pq->logged_at_ms = rc_now_ms();
-	}
-	rc_daemon_log(pq->daemon, repeated ? RC_LOG_DEBUG : RC_LOG_WARNING, "statement failed",
-				  RC_FIELDS(rc_field_text("statement", statement->name),
-							rc_field_text("code", sqlstate),
-							rc_field_text("hint", hint[0] ? hint : NULL)), message);
+	(void) rc_log_change(&pq->daemon->host, RC_LOG_WARNING, "statement failed",
+						 RC_FIELDS(rc_field_text("statement", statement->name),
+								   rc_field_text("code", sqlstate),
+								   rc_field_text("hint", hint[0] ? hint : NULL)), message);
 	free(message);
 	free(hint);
 }

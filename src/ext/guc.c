@@ -9,6 +9,7 @@
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "core/engine/cycle_log.h"
 #include "guc.h"
 
 /* Longest reconciler.worker_id, in bytes */
@@ -20,6 +21,13 @@ char	   *rc_guc_database = NULL;
 char	   *rc_guc_worker_id = NULL;
 int			rc_guc_workers = 0;
 int			rc_guc_max_workers = 8;
+int			rc_guc_log_cycles = RC_LOG_CYCLES_CHANGES;
+
+static const struct config_enum_entry log_cycles_options[] = {
+	{"changes", RC_LOG_CYCLES_CHANGES, false},
+	{"all", RC_LOG_CYCLES_ALL, false},
+	{NULL, 0, false}
+};
 
 /* Read by the SQL functions with current_setting(), not by C */
 static int	batch_size;
@@ -148,6 +156,11 @@ define_worker_settings(void)
 							   "The id is this and the worker's number; if empty, cluster_name or \"postgres\" is taken.",
 							   &rc_guc_worker_id, "",
 							   PGC_SIGHUP, 0, check_worker_id, NULL, NULL);
+	DefineCustomEnumVariable("reconciler.log_cycles",
+							 "Which cycles of workers get a line of their own in the log.",
+							 "\"changes\": those in which something happened; the others are summed up once a minute.",
+							 &rc_guc_log_cycles, RC_LOG_CYCLES_CHANGES, log_cycles_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static void

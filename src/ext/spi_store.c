@@ -221,7 +221,7 @@ run_in_transaction(const rc_statement *statement, const char *const *args, rc_ro
 	return OidIsValid(extension) ? RC_STORE_OK : RC_STORE_GONE;
 }
 
-/* One entry in the log for a statement that was refused */
+/* One entry in the log for a statement that was refused, as long as it is refused for the same reason */
 static void
 log_refusal(const rc_statement *statement, const ErrorData *error)
 {
@@ -234,8 +234,9 @@ log_refusal(const rc_statement *statement, const ErrorData *error)
 	};
 	const rc_event event = {RC_LOG_WARNING, "statement failed", fields, lengthof(fields), error->message};
 	char	   *line = rc_event_text(&event);
+	bool		news = rc_log_memory_is_news(own_host->log_memory, line, rc_now_ms());
 
-	ereport(lost ? LOG : WARNING,
+	ereport(!news ? DEBUG1 : lost ? LOG : WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg_internal("%s", line),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,

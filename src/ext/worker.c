@@ -14,6 +14,7 @@
 
 #include "core/engine/engine.h"
 #include "compat.h"
+#include "guc.h"
 #include "launcher.h"
 #include "slots.h"
 #include "spi_store.h"
@@ -82,6 +83,7 @@ reconciler_worker_main(Datum arg)
 	options.worker_id = slot->worker_id;
 	options.host = &host;
 	options.store = &store;
+	options.log_cycles = &rc_guc_log_cycles;
 	options.progress = show_progress;
 	options.progress_ctx = slot;
 	rc_log_event(&host, RC_LOG_INFO, "start", RC_FIELDS(rc_field_text("database", slot->database)), NULL);

@@ -304,6 +304,7 @@ rc_worker_host_init(rc_host *host, int slot_index)
 	pqsignal(SIGTERM, handle_sigterm);
 	host->role = RC_WORKER_ROLE;
 	host->worker_id = rc_shared->slots[slot_index].worker_id;
+	host->log_memory = rc_log_memory_create();
 	host->wait = host_wait;
 	host->stop_requested = host_stop_requested;
 	host->log = host_log;

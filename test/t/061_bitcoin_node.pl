@@ -12,7 +12,7 @@ use Reconciler::Test;
 my ($bitcoin, $reason) = Reconciler::Bitcoin->start(blocks => 160);
 plan skip_all => $reason unless $bitcoin;
 
-my $node = new_node(workers => 2);
+my $node = new_node(workers => 2, conf => "reconciler.log_cycles = all\n");
 my %id;
 
 $node->safe_psql('postgres', "SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $bitcoin->url

@@ -15,7 +15,7 @@ my $now = time;
 my ($bitcoin, $reason) = Reconciler::Bitcoin->start(blocks => 0);
 plan skip_all => $reason unless $bitcoin;
 
-my $node = new_node(workers => 1);
+my $node = new_node(workers => 1, conf => "reconciler.log_cycles = all\n");
 my %id;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }

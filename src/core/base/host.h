@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/base/log.h"
+#include "core/base/log_memory.h"
 
 #define RC_SOCKET_READ	1
 #define RC_SOCKET_WRITE 2
@@ -43,6 +44,9 @@ typedef struct rc_host
 	/* In every line of the log; NULL: not known yet */
 	const char *role;			/* "worker" in the server, "reconcilerd" */
 	const char *worker_id;
+
+	/* Of rc_log_change; NULL: it logs everything */
+	rc_log_memory *log_memory;
 } rc_host;
 
 /* Milliseconds of CLOCK_MONOTONIC: for timeouts only, never for a decision about a request */

@@ -135,22 +135,48 @@ rc_event_text(const rc_event *event)
 	return line.data;
 }
 
+static bool
+log_event(const rc_host *host, rc_event *event, bool only_news)
+{
+	rc_field   *all;
+	char	   *line = NULL;
+	bool		logged = true;
+
+	if (host == NULL || host->log == NULL)
+		return false;
+	all = rc_calloc((size_t) event->nfields + 2, sizeof(rc_field));
+	all[0] = rc_field_text("role", host->role);
+	all[1] = rc_field_text("worker_id", host->worker_id);
+	for (int i = 0; i < event->nfields; i++)
+		all[i + 2] = event->fields[i];
+	event->fields = all;
+	event->nfields += 2;
+	if (only_news && host->log_memory != NULL)
+	{
+		line = rc_event_text(event);
+		logged = rc_log_memory_is_news(host->log_memory, line, rc_now_ms());
+	}
+	if (logged)
+		host->log(host->ctx, event);
+	free(line);
+	free(all);
+	return logged;
+}
+
 void
 rc_log_event(const rc_host *host, rc_log_level level, const char *name,
 			 const rc_field *fields, int nfields, const char *message)
 {
-	rc_field   *all;
-	rc_event	event = {.level = level,.name = name,.message = message};
+	rc_event	event = {level, name, fields, nfields, message};
 
-	if (host == NULL || host->log == NULL)
-		return;
-	all = rc_calloc((size_t) nfields + 2, sizeof(rc_field));
-	all[0] = rc_field_text("role", host->role);
-	all[1] = rc_field_text("worker_id", host->worker_id);
-	for (int i = 0; i < nfields; i++)
-		all[i + 2] = fields[i];
-	event.fields = all;
-	event.nfields = nfields + 2;
-	host->log(host->ctx, &event);
-	free(all);
+	(void) log_event(host, &event, false);
+}
+
+bool
+rc_log_change(const rc_host *host, rc_log_level level, const char *name,
+			  const rc_field *fields, int nfields, const char *message)
+{
+	rc_event	event = {level, name, fields, nfields, message};
+
+	return log_event(host, &event, true);
 }

@@ -55,6 +55,10 @@ rc_field_int(const char *name, int64_t number)
 extern void rc_log_event(const struct rc_host *host, rc_log_level level, const char *name,
 						 const rc_field *fields, int nfields, const char *message);
 
+/* The same, unless it was logged already and goes on (log_memory.h). True if it was logged */
+extern bool rc_log_change(const struct rc_host *host, rc_log_level level, const char *name,
+						  const rc_field *fields, int nfields, const char *message);
+
 /*
  * malloc'd: name, name=value … and message=…, in one line. A value that is
  * empty or has blanks, quotes, =, backslashes or hidden characters is quoted,

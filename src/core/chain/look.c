@@ -153,10 +153,10 @@ rc_attempt_failed(rc_attempt *attempt, rc_failure failure)
 	rc_observation_free(look->observation);
 	look->observation = NULL;
 	if (look->walk.next < look->walk.nendpoints)
-		rc_log_event(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
-					 RC_FIELDS(rc_field_text("chain", look->network->chain),
-							   rc_field_text("network", look->network->network),
-							   rc_field_text("endpoint", attempt->endpoint->shown)), attempt->endpoint->error);
+		rc_log_change(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
+					  RC_FIELDS(rc_field_text("chain", look->network->chain),
+								rc_field_text("network", look->network->network),
+								rc_field_text("endpoint", attempt->endpoint->shown)), attempt->endpoint->error);
 	attempt_ended(attempt);
 }
 

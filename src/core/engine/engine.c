@@ -22,9 +22,6 @@
 /* How often settle hears of the tip of a network on which nothing changes */
 #define TIP_REFRESH_MS			10000
 
-#define NETWORK_FIELDS(network) \
-	RC_FIELDS(rc_field_text("chain", (network)->chain), rc_field_text("network", (network)->network))
-
 typedef struct engine engine;
 typedef struct network_loop network_loop;
 
@@ -57,7 +54,7 @@ struct network_loop
 	int64_t		after;			/* where this worker last was in the network's batches */
 	int64_t		claim_at_ms;
 	int64_t		tip_refresh_at_ms;
-	char	   *failure;		/* the failure that was logged last; NULL: the network is observed */
+	rc_cycle_log log;
 };
 
 struct engine
@@ -113,6 +110,7 @@ free_cycle(cycle *cycle)
 static void
 free_loop(network_loop *loop)
 {
+	rc_cycle_log_flush(&loop->log, loop->engine->options->host, loop->network, true);
 	while (loop->cycles != NULL)
 		free_cycle(loop->cycles);
 	if (loop->follow != NULL)
@@ -120,23 +118,8 @@ free_loop(network_loop *loop)
 	rc_follower_free(loop->follower);
 	rc_network_free(loop->network);
 	rc_network_free(loop->replacement);
-	free(loop->failure);
+	rc_cycle_log_free(&loop->log);
 	free(loop);
-}
-
-/* Keeps the first occurrence of a failure, and its end, in the log; not each repetition */
-static void
-note_failure(network_loop *loop, const char *failure)
-{
-	const rc_engine_options *options = loop->engine->options;
-	const rc_network *network = loop->network;
-
-	if (failure != NULL && (loop->failure == NULL || strcmp(loop->failure, failure) != 0))
-		rc_log_event(options->host, RC_LOG_WARNING, "observation failed", NETWORK_FIELDS(network), failure);
-	else if (failure == NULL && loop->failure != NULL)
-		rc_log_event(options->host, RC_LOG_INFO, "observation works again", NETWORK_FIELDS(network), NULL);
-	free(loop->failure);
-	loop->failure = failure ? rc_strdup(failure) : NULL;
 }
 
 static void
@@ -150,11 +133,12 @@ count_transition(rc_counters *counters, const char *to_status)
 		counters->expired++;
 }
 
-/* Counts and logs what settle says happened to each request */
-static void
+/* Counts and logs what settle says happened to each request. True: a failure is new */
+static bool
 take_outcomes(engine *engine, const rc_rows *outcomes, rc_counters *counters)
 {
 	const rc_engine_options *options = engine->options;
+	bool		news = false;
 
 	for (int row = 0; row < outcomes->nrows; row++)
 	{
@@ -177,54 +161,31 @@ take_outcomes(engine *engine, const rc_rows *outcomes, rc_counters *counters)
 		else
 		{
 			counters->errors++;
-			rc_log_event(options->host, RC_LOG_WARNING, "request not settled",
-						 RC_FIELDS(rc_field_text("source", source),
-								   rc_field_text("request_id", request_id),
-								   rc_field_text("outcome", outcome),
-								   rc_field_text("reason", rc_cell(outcomes, row, 5))), NULL);
+			news |= rc_log_change(options->host, RC_LOG_WARNING, "request not settled",
+								  RC_FIELDS(rc_field_text("source", source),
+											rc_field_text("request_id", request_id),
+											rc_field_text("outcome", outcome)), rc_cell(outcomes, row, 5));
 		}
 	}
+	return news;
 }
 
+/* A cycle has ended: counts it, and logs it if there is something to say */
 static void
-add_counters(rc_counters *sum, const rc_counters *part)
+end_cycle(network_loop *loop, rc_cycle_report *report, int64_t started_ms, bool news)
 {
-	sum->cycles += part->cycles;
-	sum->claimed += part->claimed;
-	sum->scanned += part->scanned;
-	sum->detected += part->detected;
-	sum->confirmed += part->confirmed;
-	sum->expired += part->expired;
-	sum->skipped += part->skipped;
-	sum->errors += part->errors;
+	engine	   *engine = loop->engine;
+	const rc_engine_options *options = engine->options;
+
+	report->latency_ms = rc_now_ms() - started_ms;
+	rc_cycle_log_end(&loop->log, options->host, loop->network, report,
+					 options->log_cycles != NULL ? (rc_log_cycles) *options->log_cycles : RC_LOG_CYCLES_CHANGES, news);
+	rc_counters_add(&engine->counters, &report->counters);
+	engine->reported = false;
 }
 
-/* followed: what a step along a chain has read; NULL: a look */
-static void
-log_cycle(const network_loop *loop, const rc_counters *counters, int64_t started_ms, const rc_followed *followed)
-{
-	const rc_field fields[] = {
-		rc_field_text("chain", loop->network->chain),
-		rc_field_text("network", loop->network->network),
-		rc_field_int("claimed", counters->claimed),
-		rc_field_int("scanned", counters->scanned),
-		rc_field_int("confirmed", counters->confirmed),
-		rc_field_int("detected", counters->detected),
-		rc_field_int("expired", counters->expired),
-		rc_field_int("skipped", counters->skipped),
-		rc_field_int("errors", counters->errors),
-		rc_field_int("latency_ms", rc_now_ms() - started_ms),
-		rc_field_int("blocks", followed ? followed->blocks : 0),
-		rc_field_int("transactions", followed ? followed->transactions : 0),
-		rc_field_int("payments", followed ? followed->payments : 0)
-	};
-	int			nfields = (int) (sizeof(fields) / sizeof(fields[0]));
-
-	rc_log_event(loop->engine->options->host, RC_LOG_INFO, "cycle", fields, followed ? nfields : nfields - 3, NULL);
-}
-
-/* Tells the database what was observed, if there is anything to tell, and ends the lease if it should */
-static void
+/* Tells the database what was observed, if there is anything to tell, and ends the lease if it should. True: a failure is new */
+static bool
 hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 {
 	const rc_engine_options *options = engine->options;
@@ -233,6 +194,7 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	bool		release = loop->network->poll_interval_ms != loop->network->lease_ms;
 	bool		always = cycle->batch->failing || rc_now_ms() >= loop->tip_refresh_at_ms;
 	int			errors;
+	bool		news = false;
 	char	   *json = rc_observation_to_json(observation, cycle->batch, always, release, &errors);
 	rc_rows		outcomes = {0};
 	rc_store_status status = RC_STORE_OK;
@@ -245,7 +207,7 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 		if (status == RC_STORE_OK)
 		{
 			loop->tip_refresh_at_ms = rc_now_ms() + TIP_REFRESH_MS;
-			take_outcomes(engine, &outcomes, counters);
+			news = take_outcomes(engine, &outcomes, counters);
 		}
 		rc_rows_free(&outcomes);
 		free(json);
@@ -260,21 +222,22 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 		if (stopping(engine))
 			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
 	}
+	return news;
 }
 
 /* The last step of a cycle: settle, count, log */
 static void
 finish_cycle(engine *engine, cycle *cycle)
 {
-	rc_counters counters = {.cycles = 1,.claimed = cycle->batch->nrequests};
+	network_loop *loop = cycle->loop;
+	rc_cycle_report report = {.counters = {.cycles = 1,.claimed = cycle->batch->nrequests}};
+	bool		news;
 
 	publish(engine, RC_STATE_SETTLING);
-	note_failure(cycle->loop, cycle->observation->failure);
-	hand_over(engine, cycle, &counters);
-	log_cycle(cycle->loop, &counters, cycle->started_ms, NULL);
-	add_counters(&engine->counters, &counters);
-	engine->reported = false;
-	cycle->loop->claim_at_ms = 0;
+	news = rc_cycle_log_failure(&loop->log, engine->options->host, loop->network, cycle->observation->failure);
+	news |= hand_over(engine, cycle, &report.counters);
+	end_cycle(loop, &report, cycle->started_ms, news);
+	loop->claim_at_ms = 0;
 	free_cycle(cycle);
 }
 
@@ -391,7 +354,9 @@ followed(void *arg, rc_followed *followed)
 {
 	network_loop *loop = arg;
 	engine	   *engine = loop->engine;
-	rc_counters counters = {.cycles = 1};
+	rc_cycle_report report = {.counters.cycles = 1,.followed = true,.blocks = followed->blocks,
+	.transactions = followed->transactions,.payments = followed->payments};
+	bool		news;
 
 	loop->follow = NULL;
 	if (!followed->claimed)
@@ -400,13 +365,11 @@ followed(void *arg, rc_followed *followed)
 		return;
 	}
 	loop->claim_at_ms = 0;
-	note_failure(loop, followed->failure);
-	take_outcomes(engine, &followed->outcomes, &counters);
-	counters.errors += followed->failure != NULL;
-	counters.skipped += followed->lease_lost;
-	log_cycle(loop, &counters, loop->follow_started_ms, followed);
-	add_counters(&engine->counters, &counters);
-	engine->reported = false;
+	news = rc_cycle_log_failure(&loop->log, engine->options->host, loop->network, followed->failure);
+	news |= take_outcomes(engine, &followed->outcomes, &report.counters);
+	report.counters.errors += followed->failure != NULL;
+	report.counters.skipped += followed->lease_lost;
+	end_cycle(loop, &report, loop->follow_started_ms, news);
 }
 
 /* Takes the next step along a chain, if it is due and no other worker is at it */
@@ -488,6 +451,7 @@ replace_networks(engine *engine)
 	{
 		network_loop *loop = *link;
 
+		rc_cycle_log_flush(&loop->log, loop->engine->options->host, loop->network, false);
 		if (loop->ncycles == 0 && loop->follow == NULL && loop->removed)
 		{
 			*link = loop->next;

@@ -3,6 +3,7 @@
 #define RC_ENGINE_H
 
 #include "core/base/host.h"
+#include "core/engine/cycle_log.h"
 #include "core/protocol/counters.h"
 #include "core/protocol/network.h"
 #include "core/protocol/store.h"
@@ -15,6 +16,7 @@ typedef struct rc_engine_options
 	const rc_store *store;
 	rc_overrides overrides;
 	bool		once;			/* return when nothing is due */
+	const int  *log_cycles;		/* rc_log_cycles, which may change while the engine runs; NULL: changes */
 	bool		report;			/* tell the database of state and counters (a worker outside the server) */
 
 	/* Called when the state or the counters have changed; may be NULL. Must not throw. */

@@ -165,9 +165,9 @@ rc_follow_failed(rc_follow *follow, rc_failure why)
 	follow->endpoint = choose_endpoint(follow);
 	if (follow->endpoint != NULL)
 	{
-		rc_log_event(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
-					 RC_FIELDS(rc_field_text("chain", follow->network->chain),
-							   rc_field_text("network", follow->network->network)), failure);
+		rc_log_change(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
+					  RC_FIELDS(rc_field_text("chain", follow->network->chain),
+								rc_field_text("network", follow->network->network)), failure);
 		rc_follow_go_to(follow, STAGE_INFO);
 	}
 	else
