@@ -1,6 +1,14 @@
 -- Attaching and detaching tables: columns, types, rights, traces.
 \set SHOW_CONTEXT never
 CREATE EXTENSION reconciler;
+-- Sets statuses as settle does it
+CREATE FUNCTION set_status(source int, ids text[], from_status text[], to_status text[])
+RETURNS TABLE (request_id text, status text) LANGUAGE sql AS $$
+	SELECT s.* FROM reconciler._set_status($1, ARRAY(
+		SELECT ROW(NULL, c.id, c.from_status, c.to_status, NULL, NULL, NULL, r.expires_at, r.held)::reconciler._change
+		FROM ROWS FROM (unnest($2), unnest($3), unnest($4)) AS c(id, from_status, to_status)
+		LEFT JOIN reconciler._lock_open($1, $2) AS r ON r.request_id = c.id), 5000) AS s
+$$;
 SELECT reconciler.add_network('ethereum', 'local', chain_id => 31337) > 0 AS added;
 
 -- All that the catalogs hold of a table
@@ -50,7 +58,7 @@ SELECT reconciler.attach('shop.invoices');
 
 -- Statuses are set with the table's own types, and the time of it
 SELECT source_id AS source FROM reconciler.sources \gset
-SELECT * FROM reconciler._set_status(:source, '{1,2,4,99}', '{pending,pending,pending,pending}', '{detected,detected,confirmed,expired}') ORDER BY 1;
+SELECT * FROM set_status(:source, '{1,2,4,99}', '{pending,pending,pending,pending}', '{detected,detected,confirmed,expired}') ORDER BY 1;
 SELECT no, state, "Touched At" IS NOT NULL AS touched FROM shop.invoices ORDER BY no;
 SELECT request_id, status FROM reconciler.queue ORDER BY request_id;
 
@@ -127,7 +135,7 @@ UPDATE parts_us SET status = 'cancelled' WHERE id = 2;
 SELECT request_id, status FROM reconciler.queue ORDER BY request_id;
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname LIKE 'reconciler%' ORDER BY 1, 2;
 SELECT max(source_id) AS source FROM reconciler.sources \gset
-SELECT * FROM reconciler._set_status(:source, '{1,3}', '{pending,pending}', '{confirmed,expired}') ORDER BY 1;
+SELECT * FROM set_status(:source, '{1,3}', '{pending,pending}', '{confirmed,expired}') ORDER BY 1;
 SELECT * FROM parts ORDER BY id;
 SELECT reconciler.resync('parts') AS found;
 -- a partition that leaves takes no trigger along
@@ -155,4 +163,4 @@ DROP SCHEMA shop CASCADE;
 DROP TABLE nolabel, inexact, parts, parts_us;
 DROP TYPE poor;
 DROP VIEW v;
-DROP FUNCTION definition_of;
+DROP FUNCTION definition_of, set_status;

@@ -52,8 +52,8 @@ SELECT * FROM waits WHERE id = 'same';
 SELECT reconciler.set_network('ethereum', 'local', enabled => false);
 SELECT * FROM waits WHERE id = 'same';
 SELECT item, regexp_replace(value, '\d{4}-\d\d-\d\d .*', '<time>') AS value FROM reconciler.explain('r', 'late');
-INSERT INTO reconciler.transitions (source, request_id, from_status, to_status, reason, block_height, worker_id, at)
-VALUES ('public.r', 'closed', 'pending', 'confirmed', 'settled', 17, 'w', '2030-01-01');
+INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason, block_height, worker_id, at)
+VALUES ((SELECT source_id FROM reconciler.sources), 'public.r', 'closed', 'pending', 'confirmed', 'settled', 17, 'w', '2030-01-01');
 SELECT item, regexp_replace(value, '\d{4}-\d\d-\d\d [^,]*', '<time>') AS value FROM reconciler.explain('r', 'closed');
 SELECT * FROM reconciler.explain('r', 'no such');
 SELECT * FROM reconciler.explain('pg_class', '1');

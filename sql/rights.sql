@@ -1,6 +1,14 @@
 -- Rights: who may do what, and whose rights the application's code meets.
 \set SHOW_CONTEXT never
 CREATE EXTENSION reconciler;
+-- Sets statuses as settle does it
+CREATE FUNCTION set_status(source int, ids text[], from_status text[], to_status text[])
+RETURNS TABLE (request_id text, status text) LANGUAGE sql AS $$
+	SELECT s.* FROM reconciler._set_status($1, ARRAY(
+		SELECT ROW(NULL, c.id, c.from_status, c.to_status, NULL, NULL, NULL, r.expires_at, r.held)::reconciler._change
+		FROM ROWS FROM (unnest($2), unnest($3), unnest($4)) AS c(id, from_status, to_status)
+		LEFT JOIN reconciler._lock_open($1, $2) AS r ON r.request_id = c.id), 5000) AS s
+$$;
 SELECT reconciler.add_network('ethereum', 'local', ARRAY['http://127.0.0.1:8545/s3cret'], 31337) AS net \gset
 CREATE ROLE regress_reconciler_shop;
 CREATE ROLE regress_reconciler_thief;
@@ -65,7 +73,7 @@ CREATE TRIGGER before BEFORE UPDATE ON shop.r FOR EACH ROW EXECUTE FUNCTION shop
 CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON shop.r DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shop.spy();
 RESET ROLE;
 BEGIN;
-SELECT * FROM reconciler._set_status(:source, '{1}', '{pending}', '{detected}');
+SELECT * FROM set_status(:source, '{1}', '{pending}', '{detected}');
 SELECT * FROM witness ORDER BY via;
 COMMIT;
 SELECT * FROM witness ORDER BY via;
@@ -92,14 +100,14 @@ RESET ROLE;
 UPDATE shop.r SET expected_amount_minor = id WHERE id <= 4;
 INSERT INTO shop.r (id, expected_amount_minor) VALUES (5, 5), (6, 6), (7, 7), (8, 8), (10, 10);
 \set VERBOSITY terse
-SELECT * FROM reconciler._set_status(:source, '{1}', '{detected}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{2}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{3}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{4}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{5}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{6}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{7}', '{pending}', '{confirmed}');
-SELECT * FROM reconciler._set_status(:source, '{8}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{1}', '{detected}', '{confirmed}');
+SELECT * FROM set_status(:source, '{2}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{3}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{4}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{5}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{6}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{7}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{8}', '{pending}', '{confirmed}');
 \set VERBOSITY default
 SELECT current_user, session_user = current_user AS still_us, current_setting('search_path');
 
@@ -134,7 +142,7 @@ RESET ROLE;
 INSERT INTO shop.typed VALUES (2);
 SELECT reconciler.resync('shop.typed') AS changes;
 SELECT max(source_id) AS source FROM reconciler.sources \gset
-SELECT * FROM reconciler._set_status(:source, '{1}', '{pending}', '{confirmed}');
+SELECT * FROM set_status(:source, '{1}', '{pending}', '{confirmed}');
 SELECT request_id, status FROM reconciler.queue WHERE source_id = :source;
 
 -- A worker's role: the protocol and nothing else
@@ -146,7 +154,7 @@ SELECT count(*) > 0 AS claimed FROM reconciler.claim('w2', :net, -1, 100, '1 min
 SELECT * FROM reconciler.networks;
 SELECT * FROM reconciler.queue;
 SELECT reconciler.add_network('x', 'y', chain_id => 1);
-SELECT reconciler._set_status(:source, '{2}', '{pending}', '{confirmed}');
+SELECT reconciler._set_status(:source, '{}', 1000);
 SELECT * FROM shop.r;
 RESET ROLE;
 SELECT reconciler.revoke_worker('regress_reconciler_worker');
@@ -162,6 +170,7 @@ DROP EXTENSION reconciler;
 SET client_min_messages = warning;
 DROP SCHEMA shop CASCADE;
 DROP TABLE witness;
+DROP FUNCTION set_status;
 DROP ROLE regress_reconciler_shop, regress_reconciler_thief, regress_reconciler_worker, regress_reconciler_monitor;
 -- A schema that is somebody else's is no place for it
 CREATE SCHEMA reconciler;

@@ -83,6 +83,7 @@ source_table_open(source_table *table, int32 source_id)
 		return false;
 
 	table->source_id = source_id;
+	table->relation = relation;
 	memcpy(table->names, found, sizeof(table->names));
 	table->created_at = found[FOUND_CREATED_AT];
 	table->updated_at = found[FOUND_UPDATED_AT];
@@ -124,6 +125,25 @@ owner_search_path(Oid role)
 	if (SPI_processed == 0)
 		return "\"$user\", public";
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/*
+ * Nothing is left deferred when this returns: in a security-restricted
+ * operation what these triggers defer in their turn is an error. Settings that
+ * they change are put back: what follows runs as the extension's owner.
+ */
+void
+owner_fire_deferred(void)
+{
+	owner_section section;
+
+	GetUserIdAndSecContext(&section.saved_user, &section.saved_context);
+	section.guc_level = NewGUCNestLevel();
+	SetUserIdAndSecContext(GetOuterUserId(), section.saved_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not make constraints immediate");
+	owner_leave(&section);
 }
 
 void

@@ -10,6 +10,7 @@
 typedef struct source_table
 {
 	int32		source_id;
+	Oid			relation;
 	Oid			owner;
 	const char *from;			/* "schema.table" or "ONLY schema.table", quoted */
 	const char *names[SOURCE_COLUMNS];	/* "" for none, "=" and a constant, or a column */
@@ -32,6 +33,12 @@ typedef struct owner_section
  * more. The result lives as long as the SPI procedure.
  */
 extern bool source_table_open(source_table *table, int32 source_id);
+
+/*
+ * Fires what triggers the caller has deferred, with the caller's rights: inside
+ * the owner's section they would run with the owner's.
+ */
+extern void owner_fire_deferred(void);
 
 /*
  * From here to owner_leave everything runs as the role: in a

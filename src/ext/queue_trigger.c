@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "queue_trigger.h"
 #include "source.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -107,8 +108,8 @@ set_text(Datum *values, char *nulls, int position, const char *text)
 }
 
 /* Queues an open request, as one that has just arrived */
-static void
-put_request(int32 source_id, const source_row *row)
+void
+queue_put_request(int32 source_id, const source_row *row)
 {
 	Datum		values[PUT_ARGUMENTS];
 	char		nulls[PUT_ARGUMENTS + 1] = "          ";
@@ -179,7 +180,7 @@ static void
 follow_insert(int32 source_id, const source_row *row)
 {
 	if (is_open(row))
-		put_request(source_id, row);
+		queue_put_request(source_id, row);
 }
 
 static void

@@ -133,6 +133,7 @@ CREATE UNLOGGED TABLE batches (
 -- Every status change, with what was seen.
 CREATE TABLE transitions (
 	transition_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source_id int,				-- source is its name at that time
 	source text NOT NULL,
 	request_id text NOT NULL,
 	from_status text NOT NULL,
@@ -142,10 +143,11 @@ CREATE TABLE transitions (
 	settled numeric(78,0),
 	block_height bigint,
 	block_hash text,
-	worker_id text,
+	worker_id text,				-- what the worker calls itself
+	"session_user" text DEFAULT session_user,		-- and the role that it is
 	at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX transitions_request ON transitions (source, request_id);
+CREATE INDEX transitions_request ON transitions (source_id, request_id, transition_id);
 
 -- What workers outside the server report of themselves.
 CREATE UNLOGGED TABLE workers (

@@ -18,15 +18,6 @@ LANGUAGE c STRICT ROWS 100000 AS 'MODULE_PATHNAME', 'reconciler_open_requests';
 CREATE FUNCTION _status_of(source_id int, ids text[]) RETURNS TABLE (request_id text, status text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_status_of';
 
--- Locks those that nobody else has locked, whatever their status: what is closed is no business of the queue's.
-CREATE FUNCTION _lock_open(source_id int, ids text[]) RETURNS TABLE (request_id text, status text)
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_lock_open';
-
--- Compares and sets; returns the requests that were changed, with the status that they have got.
-CREATE FUNCTION _set_status(source_id int, ids text[], from_status text[], to_status text[])
-RETURNS TABLE (request_id text, status text)
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_set_status';
-
 -- The columns that a source can have. needed: there is no doing without it.
 CREATE FUNCTION _column_rules() RETURNS TABLE (pos int, name text, needed boolean, constant boolean, types text[])
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

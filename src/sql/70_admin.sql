@@ -75,7 +75,7 @@ BEGIN
 			format('%s -> %s (%s) at %s%s%s', t.from_status, t.to_status, t.reason, t.at,
 				   ', block ' || t.block_height, ', by ' || t.worker_id)
 		FROM reconciler.transitions AS t
-		WHERE t.source = explain.relation::text AND t.request_id = of_request ORDER BY t.transition_id;
+		WHERE t.source_id = of_source AND t.request_id = of_request ORDER BY t.transition_id;
 END $$;
 
 COMMENT ON VIEW network_status IS

@@ -133,7 +133,7 @@ for my $statement (
 	'UPDATE reconciler.batches SET lease_owner = NULL', 'INSERT INTO reconciler.transitions DEFAULT VALUES',
 	q{SELECT reconciler.add_network('a', 'b', chain_id => 1)}, q{SELECT reconciler.grant_worker('reconcilerd')},
 	q{SELECT reconciler.attach('payment_requests')}, 'SELECT reconciler.resync()',
-	q{SELECT reconciler._set_status(1, '{1}', '{pending}', '{confirmed}')}, q{SELECT reconciler._lock_open(1, '{1}')},
+	q{SELECT reconciler._set_status(1, '{}', 1000)}, q{SELECT reconciler._requeue(1, '{1}')}, q{SELECT reconciler._lock_open(1, '{1}')},
 	'CREATE TABLE reconciler.mine (a int)')
 {
 	ok(!eval { $limited->query($statement); 1 }, "refused: $statement");
