@@ -4,8 +4,8 @@
  * A server indexes chain and mempool one after the other. For some time after a
  * block, a transaction of it may count in both sums, or (where the mempool is
  * ahead of the chain) in none. So:
- * - Where the newest blocks pay the address and its mempool does, too, the
- *   transactions of both are listed, and those in both count once.
+ * - Where chain and mempool both pay the address, the transactions of both are
+ *   listed, and those in both count once.
  * - An address that holds less than it did is read again after a while, before
  *   that counts: a request may expire by it.
  */
@@ -18,6 +18,12 @@
 
 /* Pages of an address's transactions above the depth; with more, nothing of it counts as settled for now */
 #define MAX_PAGES 40
+
+/*
+ * Pages after which the sum is believed for what lies deeper. A shorter list is
+ * read to its end, and must add up to the sum
+ */
+#define BELIEVED_PAGES 4
 
 /* By so many blocks a mempool may be behind the chain */
 #define MEMPOOL_LAG 3
@@ -144,7 +150,7 @@ end_pages(esplora_task *task)
 	/* Too many transactions above the depth: at least nothing that isn't there */
 	if (task->overgrown)
 		finish(task, sums->chain_funded, 0);
-	else if (task->recent > 0 && sums->mempool_funded > 0)
+	else if (sums->mempool_funded > 0)
 		esplora_go_on(task, ESPLORA_MEMPOOL);
 	else
 		finish(task, sums->chain_funded + sums->mempool_funded, sums->chain_funded - task->shallow);
@@ -157,9 +163,9 @@ is_deep_enough(const esplora_task *task)
 	const esplora_look *look = task->look;
 	int64_t		lag = (int64_t) look->tip.height - MEMPOOL_LAG;
 
-	if (task->sums.mempool_funded > 0 && task->last_height > lag)
+	if (task->pages < BELIEVED_PAGES || task->last_height > look->depth_height)
 		return false;
-	return task->last_height <= look->depth_height;
+	return task->sums.mempool_funded == 0 || task->last_height <= lag;
 }
 
 /* The answer to /address/:address/txs/chain */
