@@ -10,6 +10,7 @@
 #include "core/net/jsonrpc.h"
 #include "core/base/backoff.h"
 #include "core/base/memory.h"
+#include "core/net/redact.h"
 #include "core/protocol/protocol.h"
 #include "registration.h"
 
@@ -23,7 +24,7 @@
 #define MAX_ANSWER			65536
 
 /* EIP-695 */
-static const rc_rpc_call chain_id_call = {"eth_chainId", "[]"};
+static const rc_rpc_call chain_id_call = {"eth_chainId", "[]", 0};
 
 /* Each has a genesis block of its own */
 static const char *const bitcoin_networks[] = {"mainnet", "testnet", "testnet4", "signet", "regtest"};
@@ -36,6 +37,7 @@ typedef struct entry
 	rc_registration *registration;
 	rc_own_network *own;
 	rc_transfer *question;		/* under way; NULL: none */
+	int64_t		question_id;
 	int			next_url;		/* the endpoint to ask next */
 	int			failures;
 	int64_t		retry_at_ms;
@@ -91,15 +93,16 @@ parse_quantity(const char *text)
 }
 
 static uint64_t
-parse_chain_id(const rc_http_response *response)
+parse_chain_id(const rc_http_response *response, int64_t id)
 {
 	rc_rpc_reply reply = {0};
 	int64_t		code;
 	char	   *error = NULL;
 	uint64_t	chain_id = 0;
 
-	if (rc_rpc_parse(response->body, response->body_len, 1, 1, false, &reply, &code, &error) == RC_RPC_OK &&
-		json_object_is_type(reply.result, json_type_string))
+	if (rc_rpc_parse(response->body, response->body_len, 1, id, false, &reply, &code, &error) != RC_RPC_OK)
+		rc_http_distrust(response);
+	else if (json_object_is_type(reply.result, json_type_string))
 		chain_id = parse_quantity(json_object_get_string(reply.result));
 	free(error);
 	rc_rpc_clear(&reply, 1);
@@ -143,7 +146,7 @@ take_answer(void *arg, const rc_http_response *response)
 	}
 	if (strcmp(own->kind, "evm") == 0)
 	{
-		own->chain_id = parse_chain_id(response);
+		own->chain_id = parse_chain_id(response, entry->question_id);
 		entry->answered = own->chain_id != 0;
 		if (!entry->answered)
 			ask_later(entry, "no chain id in the answer to eth_chainId");
@@ -169,7 +172,8 @@ ask(entry *entry)
 
 	if (strcmp(own->kind, "evm") == 0)
 	{
-		rc_rpc_build(&body, &chain_id_call, 1, 1, false);
+		entry->question_id = rc_rpc_take_ids(1);
+		rc_rpc_build(&body, &chain_id_call, 1, entry->question_id, false);
 		request.body = body.data;
 		request.body_len = body.len;
 	}

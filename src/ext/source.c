@@ -7,6 +7,7 @@
 #include "core/chain/bitcoin/address.h"
 #include "core/chain/evm/address.h"
 #include "core/net/http.h"
+#include "core/net/redact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"

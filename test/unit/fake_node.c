@@ -71,8 +71,73 @@ spoil_ids(struct json_object *answer, fake_trouble trouble)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
+	{
+		struct json_object *first;
+
+		(void) json_object_object_get_ex(json_object_array_get_idx(answer, 0), "id", &first);
 		json_object_object_add(json_object_array_get_idx(answer, i), "id",
-							   json_object_new_int(trouble == FAKE_SAME_IDS ? 1 : 777 + (int) i));
+							   trouble == FAKE_SAME_IDS ? json_object_get(first) : json_object_new_int(777 + (int) i));
+	}
+}
+
+/* The methods that a request calls, each once */
+static void
+methods_of(const char *body, char *out, size_t size)
+{
+	struct json_object *request = json_tokener_parse(body);
+	size_t		n = json_object_is_type(request, json_type_array) ? json_object_array_length(request) : 1;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+	{
+		struct json_object *one = json_object_is_type(request, json_type_array) ?
+			json_object_array_get_idx(request, i) : request;
+		struct json_object *method;
+
+		(void) json_object_object_get_ex(one, "method", &method);
+		if (strstr(out, json_object_get_string(method)) == NULL)
+			(void) snprintf(out + strlen(out), size - strlen(out), "%s ", json_object_get_string(method));
+	}
+	json_object_put(request);
+}
+
+/* Another's answer in place of one's own, malloc'd; NULL: there is none */
+static char *
+others_answer(fake_node *node, fake_trouble trouble, const char *body, const char *own)
+{
+	fake_kept  *kept = node->kept;
+	char	   *other = NULL;
+	char		methods[sizeof(kept->methods)];
+	int			place;
+
+	if (trouble == FAKE_LATE)
+	{
+		other = node->nkept++ > 0 ? rc_strdup(kept->text) : rc_strdup("{\"id\":1,\"result\":null}");
+		(void) snprintf(kept->text, sizeof(kept->text), "%s", own);
+	}
+	else if (trouble == FAKE_CACHED)
+	{
+		methods_of(body, methods, sizeof(methods));
+		for (int i = 0; i < node->nkept && other == NULL; i++)
+			other = strcmp(node->kept[i].methods, methods) == 0 ? rc_strdup(node->kept[i].text) : NULL;
+		if (other == NULL && node->nkept < FAKE_KEPT)
+		{
+			kept = &node->kept[node->nkept++];
+			(void) snprintf(kept->methods, sizeof(kept->methods), "%s", methods);
+			(void) snprintf(kept->text, sizeof(kept->text), "%s", own);
+		}
+	}
+	else
+	{
+		place = __sync_fetch_and_add(&node->waiting, 1) % 2;
+		(void) snprintf(node->kept[place].text, sizeof(kept->text), "%s", own);
+		/* The other of the pair has come too, or doesn't */
+		for (int i = 0; i < 300 && __sync_fetch_and_add(&node->waiting, 0) % 2 != 0; i++)
+			(void) poll(NULL, 0, 1);
+		(void) poll(NULL, 0, 20);
+		other = rc_strdup(node->kept[1 - place].text);
+	}
+	return other;
 }
 
 /* Answers one request as told; false: close the connection */
@@ -120,7 +185,24 @@ answer_request(fake_node *node, int fd, const char *body)
 		spoil_ids(answer, trouble);
 	text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
 	len = strlen(text);
-	if (trouble == FAKE_CUT_JSON)
+	if (trouble == FAKE_LATE || trouble == FAKE_CACHED || trouble == FAKE_SWAPPED)
+	{
+		char	   *other = others_answer(node, trouble, body, text);
+
+		if (other != NULL)
+			respond(fd, 200, 0, "application/json", other, strlen(other), strlen(other));
+		else
+			respond(fd, 200, 0, "application/json", text, len, len);
+		free(other);
+	}
+	else if (trouble == FAKE_DOUBLED)
+	{
+		respond(fd, 200, 0, "application/json", text, len, len);
+		/* Not before the next request is on its way: it would be thrown away */
+		(void) poll(&(struct pollfd) {fd, POLLIN, 0}, 1, 1000);
+		respond(fd, 200, 0, "application/json", text, len, len);
+	}
+	else if (trouble == FAKE_CUT_JSON)
 		respond(fd, 200, 0, "application/json", text, len / 2, len / 2);
 	else
 		respond(fd, 200, 0, "application/json", text, len, trouble == FAKE_CUT_BODY ? len / 2 : len);
@@ -166,6 +248,7 @@ serve_connection(fake_node *node, int fd)
 	size_t		total;
 	int			on = 1;
 
+	(void) __sync_add_and_fetch(&node->connections, 1);
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	while ((offset = read_request(fd, &in, &total)) > 0)
 	{

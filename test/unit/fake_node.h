@@ -21,7 +21,11 @@ typedef enum fake_trouble
 	FAKE_WRONG_IDS,
 	FAKE_SAME_IDS,
 	FAKE_MISSING_ANSWER,
-	FAKE_HUGE					/* more than any answer may have */
+	FAKE_HUGE,					/* more than any answer may have */
+	FAKE_LATE,					/* each request gets the answer to the one before it, whoever sent that */
+	FAKE_DOUBLED,				/* each answer comes twice, the second time a moment later */
+	FAKE_CACHED,				/* the answer to the first such request, for all calls of these methods */
+	FAKE_SWAPPED				/* two requests at a time get each other's answer */
 } fake_trouble;
 
 /* A token contract with a mind of its own, by the last byte of its address */
@@ -34,6 +38,16 @@ enum
 	FAKE_POISON_TOKEN = 0xd3,	/* any list with it is refused */
 	FAKE_GREEDY_TOKEN = 0xd4	/* in a list longer than 32, what follows it starves */
 };
+
+/* Answers to other requests, kept by FAKE_LATE … */
+#define FAKE_KEPT 4
+#define FAKE_KEPT_SIZE (512 * 1024)
+
+typedef struct fake_kept
+{
+	char		methods[256];	/* those that it is an answer to */
+	char		text[FAKE_KEPT_SIZE];
+} fake_kept;
 
 typedef struct fake_node
 {
@@ -62,10 +76,15 @@ typedef struct fake_node
 
 	/* told by the node */
 	int			requests;		/* HTTP */
+	int			connections;
 	int			tips;			/* eth_getBlockByNumber "latest" */
 	int			calls;			/* eth_call */
 	int			balances;		/* eth_getBalance */
 	int			longest_list;	/* that was answered */
+
+	int			nkept;
+	int			waiting;		/* FAKE_SWAPPED: how many of a pair have come */
+	fake_kept	kept[FAKE_KEPT];
 
 	uint16_t	port;
 	pid_t		pid;

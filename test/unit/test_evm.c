@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/base/memory.h"
+#include "core/net/redact.h"
 #include "fake_node.h"
 #include "poll_host.h"
 

@@ -21,6 +21,7 @@
 
 #include "core/net/exchange.h"
 #include "core/base/memory.h"
+#include "core/net/redact.h"
 #include "poll_host.h"
 
 /* anvil's first account, that has 10,000 ETH and all of the token */
@@ -71,11 +72,11 @@ keep_answer(void *arg, rc_exchange_result *result)
 static bool
 try_rpc(const char *method, const char *params)
 {
-	rc_rpc_call call = {method, params};
-	int			array_size = 0;
+	rc_rpc_call call = {method, params, 1 << 20};
+	rc_exchange_request request = {.url = node.endpoint.url,.timeout_ms = 10000,.calls = &call,.ncalls = 1};
 
 	memset(&answer, 0, sizeof(answer));
-	(void) rc_exchange_start(node.http, node.endpoint.url, 10000, &call, 1, &array_size, keep_answer, NULL);
+	(void) rc_exchange_start(node.http, &request, keep_answer, NULL);
 	while (!answer.done)
 		rc_http_step(node.http, 1000);
 	return answer.ok;

@@ -6,6 +6,7 @@
 
 #include "core/base/backoff.h"
 #include "core/base/text.h"
+#include "core/net/redact.h"
 
 /* How long an endpoint rests that failed, by the failures in a row: see backoff.h */
 #define FIRST_BACKOFF_MS 1000
@@ -36,7 +37,7 @@ rc_endpoint_succeeded(rc_endpoint *endpoint)
 void
 rc_endpoint_make_presentable(char *error, const rc_endpoint *endpoint)
 {
-	rc_text_redact(error, endpoint->url);
+	rc_text_redact(error, endpoint->url, NULL);
 	rc_text_clean(error);
 }
 

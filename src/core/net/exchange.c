@@ -5,7 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/text.h"
 #include "core/net/endpoint.h"
+#include "core/net/redact.h"
 
 /* Requests on the wire at a time, when the list does not go as one array */
 #define MAX_IN_FLIGHT 8
@@ -13,8 +15,8 @@
 /* What is tried when an array is refused, before single calls */
 #define SMALL_ARRAY 10
 
-/* Blocks with all their transaction hashes are the largest answers */
-#define MAX_RESPONSE ((size_t) 16 * 1024 * 1024)
+/* Longer words of an endpoint are cut, once there is no secret in them */
+#define MAX_TEXT 400
 
 /* Some calls of the list in one HTTP request */
 typedef struct piece
@@ -23,16 +25,19 @@ typedef struct piece
 	rc_transfer *transfer;		/* NULL: not sent yet, or answered */
 	int			first;
 	int			n;
+	int64_t		first_id;
 } piece;
 
 struct rc_exchange
 {
 	rc_http    *http;
 	char	   *url;
+	char	   *userpwd;
 	long		timeout_ms;
 	rc_rpc_call *calls;
 	int			ncalls;
 	int		   *array_size;
+	bool		errors_are_answers;
 	rc_exchange_done done;
 	void	   *arg;
 	rc_rpc_reply *replies;
@@ -42,6 +47,8 @@ struct rc_exchange
 	int			npieces;
 	int			next;			/* the first piece that wasn't sent */
 	int			answered;
+	rc_timer   *timer;			/* instead of pieces: it fails */
+	rc_failure	failure;
 };
 
 static void on_answer(void *arg, const rc_http_response *response);
@@ -66,6 +73,9 @@ static void
 free_exchange(rc_exchange *exchange)
 {
 	drop_pieces(exchange);
+	if (exchange->timer != NULL)
+		rc_timer_cancel(exchange->timer);
+	free(exchange->failure.text);
 	for (int i = 0; i < exchange->ncalls; i++)
 	{
 		free((char *) exchange->calls[i].method);
@@ -74,6 +84,7 @@ free_exchange(rc_exchange *exchange)
 	free(exchange->calls);
 	free(exchange->replies);
 	free(exchange->url);
+	free(exchange->userpwd);
 	free(exchange);
 }
 
@@ -84,12 +95,14 @@ send_piece(rc_exchange *exchange, piece *piece)
 	rc_buffer	body = {0};
 	rc_http_request request = {0};
 
-	rc_rpc_build(&body, exchange->calls + piece->first, piece->n, piece->first + 1, piece->n > 1);
+	piece->first_id = rc_rpc_take_ids(piece->n);
+	rc_rpc_build(&body, exchange->calls + piece->first, piece->n, piece->first_id, piece->n > 1);
 	request.url = exchange->url;
+	request.userpwd = exchange->userpwd;
 	request.body = body.data;
 	request.body_len = body.len;
 	request.timeout_ms = exchange->timeout_ms;
-	request.max_response = MAX_RESPONSE;
+	request.max_response = rc_rpc_max_answer(exchange->calls + piece->first, piece->n);
 	piece->transfer = rc_http_start(exchange->http, &request, on_answer, piece);
 	rc_buffer_free(&body);
 }
@@ -124,6 +137,15 @@ send_all(rc_exchange *exchange, int piece_size)
 	send_more(exchange);
 }
 
+/* The endpoint's own words: first the secrets go, or one that is cut would stay */
+static void
+make_presentable(const rc_exchange *exchange, char *text)
+{
+	rc_text_redact(text, exchange->url, exchange->userpwd);
+	rc_text_clean(text);
+	rc_text_cut(text, MAX_TEXT);
+}
+
 /* Ends the exchange; failure (taken over) has no text if every call has its reply */
 static void
 finish(rc_exchange *exchange, rc_failure failure)
@@ -132,6 +154,8 @@ finish(rc_exchange *exchange, rc_failure failure)
 	rc_exchange_done done = exchange->done;
 	void	   *arg = exchange->arg;
 
+	if (failure.text != NULL)
+		make_presentable(exchange, failure.text);
 	result.failure = failure;
 	result.replies = exchange->replies;
 	result.nreplies = exchange->ncalls;
@@ -222,6 +246,11 @@ piece_answered(rc_exchange *exchange)
 		send_more(exchange);
 		return;
 	}
+	for (int i = 0; i < exchange->ncalls; i++)
+	{
+		if (exchange->replies[i].error != NULL)
+			make_presentable(exchange, exchange->replies[i].error);
+	}
 	if (exchange->refused)
 	{
 		/* Only the array's size can have been the reason if each call alone was taken */
@@ -241,12 +270,19 @@ piece_refused(rc_exchange *exchange, piece *piece, int64_t code, char *error, lo
 {
 	rc_failure	failure = {judge_error(code, error), error, retry_after_ms};
 
+	if (exchange->errors_are_answers)
+		failure.code = RC_FAILURE_REFUSED;
 	if (failure.code != RC_FAILURE_NONE)
 		finish(exchange, failure);
-	else if (piece->n > 1)
+	else if (piece->n > 1 && exchange->array_size != NULL)
 	{
 		free(error);
 		send_smaller(exchange, code);
+	}
+	else if (piece->n > 1)
+	{
+		failure.code = RC_FAILURE_REFUSED;
+		finish(exchange, failure);
 	}
 	else
 	{
@@ -256,18 +292,49 @@ piece_refused(rc_exchange *exchange, piece *piece, int64_t code, char *error, lo
 	}
 }
 
-/* The first reply of the piece that shows the endpoint at fault, or NULL */
-static rc_rpc_reply *
-find_endpoint_error(rc_exchange *exchange, const piece *piece)
+/* Every call of the piece has its reply: does one of them show the endpoint at fault? */
+static void
+take_replies(rc_exchange *exchange, piece *piece, long retry_after_ms)
 {
-	for (int i = piece->first; i < piece->first + piece->n; i++)
+	for (int i = piece->first; i < piece->first + piece->n && !exchange->errors_are_answers; i++)
 	{
 		rc_rpc_reply *reply = &exchange->replies[i];
+		rc_failure	failure = {RC_FAILURE_NONE, reply->error, retry_after_ms};
 
-		if (reply->error != NULL && judge_error(reply->code, reply->error) != RC_FAILURE_NONE)
-			return reply;
+		if (reply->error != NULL)
+			failure.code = judge_error(reply->code, reply->error);
+		if (failure.code != RC_FAILURE_NONE)
+		{
+			reply->error = NULL;
+			finish(exchange, failure);
+			return;
+		}
 	}
-	return NULL;
+	piece_answered(exchange);
+}
+
+/* Why there is no JSON-RPC in the response, or no text if there may be */
+static rc_failure
+response_failure(const rc_exchange *exchange, const rc_http_response *response)
+{
+	if (exchange->errors_are_answers && response->error == NULL && response->status == 401)
+		return rc_failure_make(RC_FAILURE_REFUSED, "HTTP 401: the node refuses user and password, or the cookie");
+	if (exchange->errors_are_answers && response->error == NULL && response->status == 403)
+		return rc_failure_make(RC_FAILURE_REFUSED,
+							   "HTTP 403: the node does not accept calls from this host (its -rpcallowip)");
+	return rc_response_failure(response, true);
+}
+
+/* May there be JSON-RPC in it in spite of its HTTP status? */
+static bool
+may_be_answer(const rc_exchange *exchange, const rc_http_response *response)
+{
+	if (response->error != NULL)
+		return false;
+	/* Nodes of old give the error of a single call as HTTP 404 or 500 */
+	if (exchange->errors_are_answers)
+		return response->status >= 400 && response->body_len > 0 && response->body[0] == '{';
+	return is_refusing_status(response->status);
 }
 
 /* An HTTP answer to a piece */
@@ -276,73 +343,96 @@ on_answer(void *arg, const rc_http_response *response)
 {
 	piece	   *piece = arg;
 	rc_exchange *exchange = piece->exchange;
-	bool		refusing = response->error == NULL && is_refusing_status(response->status);
-	rc_failure	failure = rc_response_failure(response, true);
-	rc_rpc_reply *reply;
-	int64_t		code;
-	char	   *error;
+	rc_failure	failure = response_failure(exchange, response);
+	rc_rpc_outcome outcome = RC_RPC_MALFORMED;
+	int64_t		code = 0;
+	char	   *error = NULL;
 
 	piece->transfer = NULL;
-	if (failure.text != NULL && !refusing)
+	if (failure.text == NULL || may_be_answer(exchange, response))
+		outcome = rc_rpc_parse(response->body, response->body_len, piece->n, piece->first_id, piece->n > 1,
+							   exchange->replies + piece->first, &code, &error);
+	if (outcome != RC_RPC_OK)
+		rc_http_distrust(response);
+	if (outcome == RC_RPC_MALFORMED && failure.text != NULL && response->error == NULL &&
+		is_refusing_status(response->status))
 	{
+		/* The words of a server that isn't the node */
+		free(error);
+		error = failure.text;
+		failure.text = NULL;
+		code = RC_RPC_CODE_HTTP(response->status);
+		outcome = RC_RPC_REFUSED;
+	}
+	if (outcome == RC_RPC_OK)
+		take_replies(exchange, piece, response->retry_after_ms);
+	else if (outcome == RC_RPC_REFUSED)
+		piece_refused(exchange, piece, code, error, response->retry_after_ms);
+	else
+	{
+		if (failure.text == NULL)
+			failure = (rc_failure) {RC_FAILURE_MALFORMED, error, response->retry_after_ms};
+		else
+			free(error);
 		finish(exchange, failure);
 		return;
-	}
-	switch (rc_rpc_parse(response->body, response->body_len, piece->n, piece->first + 1, piece->n > 1,
-						 exchange->replies + piece->first, &code, &error))
-	{
-		case RC_RPC_OK:
-			reply = find_endpoint_error(exchange, piece);
-			if (reply != NULL)
-			{
-				error = reply->error;
-				reply->error = NULL;
-				finish(exchange, (rc_failure) {judge_error(reply->code, error), error, response->retry_after_ms});
-			}
-			else
-				piece_answered(exchange);
-			break;
-		case RC_RPC_REFUSED:
-			piece_refused(exchange, piece, code, error, response->retry_after_ms);
-			break;
-		case RC_RPC_MALFORMED:
-			if (refusing)
-			{
-				free(error);
-				error = failure.text;
-				failure.text = NULL;
-				piece_refused(exchange, piece, RC_RPC_CODE_HTTP(response->status), error,
-							  response->retry_after_ms);
-			}
-			else
-				finish(exchange, (rc_failure) {RC_FAILURE_MALFORMED, error, response->retry_after_ms});
-			break;
 	}
 	free(failure.text);
 }
 
 /* Starts the exchange */
 rc_exchange *
-rc_exchange_start(rc_http *http, const char *url, long timeout_ms, const rc_rpc_call *calls, int ncalls,
-				  int *array_size, rc_exchange_done done, void *arg)
+rc_exchange_start(rc_http *http, const rc_exchange_request *request, rc_exchange_done done, void *arg)
+{
+	rc_exchange *exchange = rc_calloc(1, sizeof(*exchange));
+	int			ncalls = request->ncalls;
+	int			most = request->array_size != NULL ? *request->array_size : 0;
+
+	exchange->http = http;
+	exchange->url = rc_strdup(request->url);
+	exchange->userpwd = request->userpwd != NULL ? rc_strdup(request->userpwd) : NULL;
+	exchange->timeout_ms = request->timeout_ms;
+	exchange->calls = rc_calloc((size_t) ncalls, sizeof(*exchange->calls));
+	for (int i = 0; i < ncalls; i++)
+	{
+		exchange->calls[i] = request->calls[i];
+		exchange->calls[i].method = rc_strdup(request->calls[i].method);
+		exchange->calls[i].params = rc_strdup(request->calls[i].params);
+	}
+	exchange->ncalls = ncalls;
+	exchange->array_size = request->array_size;
+	exchange->errors_are_answers = request->errors_are_answers;
+	exchange->done = done;
+	exchange->arg = arg;
+	exchange->replies = rc_calloc((size_t) ncalls, sizeof(*exchange->replies));
+	send_all(exchange, most > 0 && most < ncalls ? most : ncalls);
+	return exchange;
+}
+
+/* The timer of an exchange that sends nothing */
+static void
+on_failed(void *arg)
+{
+	rc_exchange *exchange = arg;
+	rc_failure	failure = exchange->failure;
+
+	exchange->timer = NULL;
+	exchange->failure.text = NULL;
+	finish(exchange, failure);
+}
+
+/* An exchange that fails */
+rc_exchange *
+rc_exchange_fail(rc_http *http, const char *url, rc_failure failure, rc_exchange_done done, void *arg)
 {
 	rc_exchange *exchange = rc_calloc(1, sizeof(*exchange));
 
 	exchange->http = http;
 	exchange->url = rc_strdup(url);
-	exchange->timeout_ms = timeout_ms;
-	exchange->calls = rc_calloc((size_t) ncalls, sizeof(*exchange->calls));
-	for (int i = 0; i < ncalls; i++)
-	{
-		exchange->calls[i].method = rc_strdup(calls[i].method);
-		exchange->calls[i].params = rc_strdup(calls[i].params);
-	}
-	exchange->ncalls = ncalls;
-	exchange->array_size = array_size;
 	exchange->done = done;
 	exchange->arg = arg;
-	exchange->replies = rc_calloc((size_t) ncalls, sizeof(*exchange->replies));
-	send_all(exchange, *array_size > 0 && *array_size < ncalls ? *array_size : ncalls);
+	exchange->failure = failure;
+	exchange->timer = rc_http_after(http, 0, on_failed, exchange);
 	return exchange;
 }
 

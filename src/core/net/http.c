@@ -1,11 +1,13 @@
 /* http.c: asynchronous HTTP over curl multi */
 #include "core/net/http_internal.h"
+#include "core/net/redact.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define DEFAULT_MAX_RESPONSE ((size_t) 32 * 1024 * 1024)
@@ -18,7 +20,8 @@ struct rc_transfer
 	rc_http    *http;
 	CURL	   *easy;
 	struct curl_slist *headers;
-	char	   *url;			/* for redaction */
+	char	   *url;			/* for redaction, as userpwd */
+	char	   *userpwd;
 	char	   *request_body;
 	rc_buffer	body;
 	size_t		max_response;
@@ -205,6 +208,7 @@ free_transfer(rc_transfer *transfer)
 {
 	curl_slist_free_all(transfer->headers);
 	free(transfer->url);
+	free(transfer->userpwd);
 	free(transfer->request_body);
 	rc_buffer_free(&transfer->body);
 	free(transfer);
@@ -305,6 +309,7 @@ on_refused(void *arg)
 	rc_http_response response = {0};
 
 	response.retry_after_ms = -1;
+	response.socket = -1;
 	response.error = "HTTP client could not be set up";
 	response.code = RC_FAILURE_UNREACHABLE;
 	unlink_transfer(transfer);
@@ -322,6 +327,7 @@ rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, 
 
 	transfer->http = http;
 	transfer->url = rc_strdup(request->url);
+	transfer->userpwd = request->userpwd != NULL ? rc_strdup(request->userpwd) : NULL;
 	transfer->max_response = request->max_response > 0 ? request->max_response : DEFAULT_MAX_RESPONSE;
 	transfer->timeout_ms = request->timeout_ms;
 	transfer->done = done;
@@ -397,9 +403,28 @@ transfer_failure(rc_transfer *transfer, CURLcode code)
 			return rc_failure_make(RC_FAILURE_UNREACHABLE, "the connection was closed in the middle of the answer");
 		default:
 			text = rc_strdup(transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code));
-			rc_text_redact(text, transfer->url);
+			rc_text_redact(text, transfer->url, transfer->userpwd);
 			return rc_failure_take(RC_FAILURE_UNREACHABLE, text);
 	}
+}
+
+/* The socket of the connection that waits to be used again; -1: it is closed */
+static int
+kept_socket(CURL *easy)
+{
+	curl_socket_t socket = CURL_SOCKET_BAD;
+
+	if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK || socket == CURL_SOCKET_BAD)
+		return -1;
+	return (int) socket;
+}
+
+/* curl looks whether a connection still lives before it uses it again, and closes it if not */
+void
+rc_http_distrust(const rc_http_response *response)
+{
+	if (response->socket >= 0)
+		(void) shutdown(response->socket, SHUT_RDWR);
 }
 
 /* Tells the transfer's owner how it ended */
@@ -422,6 +447,7 @@ finish_transfer(rc_transfer *transfer, CURLcode code)
 	response.body_len = transfer->body.len;
 	response.error = failure.text;
 	response.code = failure.code;
+	response.socket = kept_socket(transfer->easy);
 
 	unlink_transfer(transfer);
 	transfer->done(transfer->arg, &response);

@@ -29,6 +29,7 @@ typedef struct rc_http_response
 	const char *error;			/* NULL if an HTTP answer came whole; else what failed (DNS, connect, TLS,
 								 * timeout, too large), without the URL */
 	rc_failure_code code;		/* of error */
+	int			socket;			/* of the connection it came on, if that is kept; -1 */
 } rc_http_response;
 
 /* The response is valid only during the call. Never called from inside rc_http_start. */
@@ -41,6 +42,12 @@ extern void rc_http_free(rc_http *http);
 /* Copies url, body and userpwd */
 extern rc_transfer *rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, void *arg);
 
+/*
+ * For done: the response wasn't what belongs to the request. Whatever else
+ * comes on its connection may be late as well, so that isn't used again.
+ */
+extern void rc_http_distrust(const rc_http_response *response);
+
 /* done is not called for a transfer that was cancelled */
 extern void rc_http_cancel(rc_transfer *transfer);
 
@@ -49,11 +56,5 @@ extern void rc_timer_cancel(rc_timer *timer);
 
 /* Waits at most max_wait_ms for something to happen, then calls what is ready: done functions and timers */
 extern void rc_http_step(rc_http *http, long max_wait_ms);
-
-/* rc_malloc'd copy of url that is fit for logs: scheme, host and port; user info, path and query become "…" */
-extern char *rc_url_redact(const char *url);
-
-/* Replaces, in place, every occurrence of the secret parts of url in text by "…" (error texts of servers) */
-extern void rc_text_redact(char *text, const char *url);
 
 #endif

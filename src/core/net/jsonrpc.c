@@ -5,9 +5,64 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
-/* Longer error messages are cut */
-#define MAX_MESSAGE 300
+/* For the wrapping of each answer, or an error in its place */
+#define MAX_WRAPPING 4096
+
+/*
+ * Ids start somewhere in the first 46 bits, so that those of two processes
+ * behind one gateway don't meet, and stay below 10^14: JSON libraries of
+ * gateways that write a number with 14 digits give them back as they were.
+ */
+#define ID_START_BITS 46
+#define ID_LIMIT INT64_C(100000000000000)
+
+/* Where the ids of this process start */
+static int64_t
+random_start(void)
+{
+	uint64_t	random;
+	struct timespec now;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t) sizeof(random))
+	{
+		(void) clock_gettime(CLOCK_REALTIME, &now);
+		random = ((uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec) * UINT64_C(0x9e3779b97f4a7c15);
+		random = (random ^ (uint64_t) getpid()) * UINT64_C(0xbf58476d1ce4e5b9) >> 8;
+	}
+	return (int64_t) (random & ((UINT64_C(1) << ID_START_BITS) - 1)) + 1;
+}
+
+int64_t
+rc_rpc_take_ids(int n)
+{
+	static int64_t next = 0;
+	static pid_t owner = 0;
+	int64_t		first;
+
+	/* A process that was forked from one that had asked already begins anew */
+	if (next == 0 || next + n > ID_LIMIT || owner != getpid())
+	{
+		next = random_start();
+		owner = getpid();
+	}
+	first = next;
+	next += n;
+	return first;
+}
+
+size_t
+rc_rpc_max_answer(const rc_rpc_call *calls, int ncalls)
+{
+	size_t		sum = 0;
+
+	for (int i = 0; i < ncalls && sum < RC_RPC_LARGEST_ANSWER; i++)
+		sum += MAX_WRAPPING + (calls[i].max_answer > 0 ? calls[i].max_answer : RC_RPC_SMALL_ANSWER);
+	return sum < RC_RPC_LARGEST_ANSWER ? sum : RC_RPC_LARGEST_ANSWER;
+}
 
 /* One request object */
 static void
@@ -42,7 +97,6 @@ error_text(struct json_object *error, int64_t *code)
 	struct json_object *member;
 	const char *message = rc_json_string(error, "message");
 	bool		has_code;
-	size_t		len;
 
 	*code = 0;
 	has_code = json_object_is_type(error, json_type_object) &&
@@ -54,17 +108,9 @@ error_text(struct json_object *error, int64_t *code)
 		message = json_object_get_string(error);
 	if (message == NULL)
 		message = "no message";
-	len = strlen(message);
-	if (len > MAX_MESSAGE)
-	{
-		/* Not in the middle of a UTF-8 character */
-		len = MAX_MESSAGE;
-		while (len > 0 && ((unsigned char) message[len] & 0xc0) == 0x80)
-			len--;
-	}
 	if (!has_code)
-		return rc_asprintf("JSON-RPC error: %.*s", (int) len, message);
-	return rc_asprintf("JSON-RPC error %" PRId64 ": %.*s", *code, (int) len, message);
+		return rc_asprintf("JSON-RPC error: %s", message);
+	return rc_asprintf("JSON-RPC error %" PRId64 ": %s", *code, message);
 }
 
 /* One answer object into its reply; false with *error if it is no JSON-RPC answer */

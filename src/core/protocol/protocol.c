@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/net/redact.h"
 #include "core/protocol/protocol.h"
 
 static const rc_statement networks_statement = {

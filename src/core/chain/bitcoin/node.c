@@ -55,7 +55,7 @@ static void
 free_follow(rc_follow *follow)
 {
 	if (follow->call != NULL)
-		rc_bitcoind_cancel(follow->call);
+		rc_exchange_cancel(follow->call);
 	if (follow->timer != NULL)
 		rc_timer_cancel(follow->timer);
 	json_object_put(follow->recent);
@@ -253,16 +253,18 @@ rc_follow_outputs_to_json(const rc_btc_outputs *outputs)
 
 /* The node has answered the call of the stage */
 static void
-on_answer(void *arg, rc_rpc_reply *replies, int nreplies, rc_failure *failure)
+on_answer(void *arg, rc_exchange_result *result)
 {
 	rc_follow  *follow = arg;
+	rc_rpc_reply *replies = result->replies;
+	int			nreplies = result->nreplies;
 	const char *hash;
 
 	follow->call = NULL;
-	if (failure->text != NULL)
+	if (result->failure.text != NULL)
 	{
-		rc_follow_failed(follow, *failure);
-		failure->text = NULL;
+		rc_follow_failed(follow, result->failure);
+		result->failure.text = NULL;
 		return;
 	}
 	switch (follow->stage)
@@ -352,7 +354,7 @@ ask(rc_follow *follow, const rc_rpc_call *calls, int ncalls, size_t max_response
 static void
 ask_one(rc_follow *follow, const char *method, const char *params, size_t max_response)
 {
-	rc_rpc_call call = {method, params};
+	rc_rpc_call call = {method, params, 0};
 
 	ask(follow, &call, 1, max_response);
 }
@@ -361,7 +363,7 @@ static void
 ask_info(rc_follow *follow)
 {
 	static const rc_rpc_call calls[3] = {
-		{"getblockchaininfo", "[]"}, {"getmempoolinfo", "[]"}, {"getblockhash", "[0]"}
+		{"getblockchaininfo", "[]", 0}, {"getmempoolinfo", "[]", 0}, {"getblockhash", "[0]", 0}
 	};
 
 	ask(follow, calls, 3, 0);

@@ -91,7 +91,7 @@ struct rc_follow
 	rc_cursor_lease lease;
 	char	   *token;
 	rc_endpoint *endpoint;
-	rc_bitcoind_call *call;
+	rc_exchange *call;
 	rc_timer   *timer;
 	stage		stage;
 	bool		ended;

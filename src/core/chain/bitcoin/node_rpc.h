@@ -2,27 +2,27 @@
 #ifndef RC_BTC_NODE_RPC_H
 #define RC_BTC_NODE_RPC_H
 
-#include "core/net/http.h"
-#include "core/net/jsonrpc.h"
-#include "core/protocol/network.h"
-
-typedef struct rc_bitcoind_call rc_bitcoind_call;
-
-/*
- * failure->text: NULL, or why there are no replies (taken over if set to NULL;
- * secrets of the endpoint are redacted). The replies are valid during the call.
- */
-typedef void (*rc_bitcoind_done) (void *arg, rc_rpc_reply *replies, int nreplies, rc_failure *failure);
+#include "core/net/endpoint.h"
+#include "core/net/exchange.h"
 
 /*
  * Sends the calls in one HTTP request. endpoint->url is the node's
  * http://host:port/, with user:password@ before the host, or ?cookie=/path/to/.cookie
- * at the end: the file is read at each call, as the node writes it at each start.
- * timeout_ms is for the whole.
+ * at the end: the file is read at each call, as the node writes it at each start,
+ * by this process and with its rights. Each result has max_answer bytes at most
+ * (0: few). An error of a call is its answer, not a failure.
  */
-extern rc_bitcoind_call *rc_bitcoind_start(rc_http *http, const rc_endpoint *endpoint, long timeout_ms,
-										   const rc_rpc_call *calls, int ncalls, size_t max_response,
-										   rc_bitcoind_done done, void *arg);
-extern void rc_bitcoind_cancel(rc_bitcoind_call *call);
+extern rc_exchange *rc_bitcoind_start(rc_http *http, const rc_endpoint *endpoint, long timeout_ms,
+									  const rc_rpc_call *calls, int ncalls, size_t max_answer,
+									  rc_exchange_done done, void *arg);
+
+/*
+ * What url says besides the address of the node: *address is the URL without
+ * its cookie parameter, *cookie the path, NULL if there is none; both rc_malloc'd.
+ */
+extern void rc_bitcoind_split_url(const char *url, char **address, char **cookie);
+
+/* "__cookie__:…" of a node's cookie file, rc_malloc'd; NULL, with *problem (rc_malloc'd) saying why not. Never waits */
+extern char *rc_bitcoind_read_cookie(const char *path, char **problem);
 
 #endif

@@ -18,6 +18,14 @@
 /* A list this short can't starve for gas: 32 * EVM_TOKEN_GAS and the rest stay below EVM_MAX_GAS */
 #define EVM_SHORT_LIST 32
 
+/* Bytes that answers may have: a header with the hashes of all transactions, a contract's code, whatever one balanceOf returns */
+#define EVM_MAX_HEADER ((size_t) 8 * 1024 * 1024)
+#define EVM_MAX_CODE ((size_t) 1024 * 1024)
+#define EVM_MAX_WORD ((size_t) 1024 * 1024)
+
+/* aggregate3 hands on whatever contracts return: more than this costs more gas than it gets */
+#define EVM_MAX_MULTICALL ((size_t) 16 * 1024 * 1024)
+
 /* Number, hash of the parent, timestamp, chain id: what a call saw of the block that it ran at */
 #define EVM_HEADER_WORDS 4
 
@@ -162,6 +170,7 @@ extern evm_match evm_match_header(const evm_look *look, const evm_header *header
 								  uint8_t words[EVM_HEADER_WORDS][32]);
 
 /* read_creation.c: calldata as JSON parameters, and what comes back. Pure functions */
+extern size_t evm_creation_answer(int n);
 extern char *evm_creation_params(const evm_pair *pairs, const int *indexes, int n, const char *block);
 extern bool evm_creation_decode(const char *hex, const evm_pair *pairs, const int *indexes, int n,
 								uint8_t words[EVM_HEADER_WORDS][32], evm_reading *readings);

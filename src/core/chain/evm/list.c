@@ -177,6 +177,7 @@ evm_chunk_start(evm_chunk *chunk)
 	char	   *tip_block;
 	char	   *depth_block;
 	char	   *texts[3] = {NULL, NULL, NULL};
+	size_t		max_answer = look->method == EVM_CREATION ? evm_creation_answer(chunk->n) : EVM_MAX_MULTICALL;
 	rc_rpc_call calls[3];
 
 	if (look->method == EVM_PLAIN)
@@ -188,13 +189,13 @@ evm_chunk_start(evm_chunk *chunk)
 	tip_block = evm_block_param(look, &look->tip, look->tip.number);
 	depth_block = evm_block_param(look, &look->depth, look->depth_number);
 	texts[0] = params(look->pairs, chunk->pairs, chunk->n, tip_block);
-	calls[0] = (rc_rpc_call) {"eth_call", texts[0]};
+	calls[0] = (rc_rpc_call) {"eth_call", texts[0], max_answer};
 	if (look->separate_depth)
 	{
 		texts[1] = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->depth_number);
 		texts[2] = params(look->pairs, chunk->pairs, chunk->n, depth_block);
-		calls[1] = (rc_rpc_call) {"eth_getBlockByNumber", texts[1]};
-		calls[2] = (rc_rpc_call) {"eth_call", texts[2]};
+		calls[1] = (rc_rpc_call) {"eth_getBlockByNumber", texts[1], EVM_MAX_HEADER};
+		calls[2] = (rc_rpc_call) {"eth_call", texts[2], max_answer};
 	}
 	chunk->exchange = evm_ask(look, calls, look->separate_depth ? 3 : 1, on_chunk, chunk);
 	for (int i = 0; i < 3; i++)

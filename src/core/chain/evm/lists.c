@@ -159,7 +159,7 @@ start_probe(evm_look *look)
 	char	   *block = evm_block_param(look, &look->tip, look->tip.number);
 	char	   *call_params = evm_creation_params(look->pairs, NULL, 0, block);
 	char	   *code_params = rc_asprintf("[\"%s\",%s]", evm_multicall_address, block);
-	rc_rpc_call calls[2] = {{"eth_call", call_params}, {"eth_getCode", code_params}};
+	rc_rpc_call calls[2] = {{"eth_call", call_params, 0}, {"eth_getCode", code_params, EVM_MAX_CODE}};
 
 	look->exchange = evm_ask(look, calls, 2, on_probe, look);
 	free(block);

@@ -50,8 +50,15 @@ evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls, rc_exchange_done d
 {
 	rc_attempt *attempt = look->attempt;
 
-	return rc_exchange_start(attempt->http, attempt->endpoint->url, attempt->network->request_timeout_ms,
-							 calls, ncalls, &look->learned->array_size, done, arg);
+	rc_exchange_request request = {
+		.url = attempt->endpoint->url,
+		.timeout_ms = attempt->network->request_timeout_ms,
+		.calls = calls,
+		.ncalls = ncalls,
+		.array_size = &look->learned->array_size
+	};
+
+	return rc_exchange_start(attempt->http, &request, done, arg);
 }
 
 /* Which block the settled amounts are read at */
@@ -158,7 +165,7 @@ start_reading(evm_look *look)
 		(void) evm_restart(look, "the depth is above the tip");
 	else if (look->pin_by_hash && look->separate_depth && !look->depth.known)
 	{
-		rc_rpc_call call = {"eth_getBlockByNumber", NULL};
+		rc_rpc_call call = {"eth_getBlockByNumber", NULL, EVM_MAX_HEADER};
 		char	   *params = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->depth_number);
 
 		call.params = params;
@@ -228,9 +235,9 @@ ask_tip(evm_look *look)
 	const char *tag = look->attempt->network->block_tag;
 	char	   *tag_params = tag != NULL ? rc_asprintf("[\"%s\",false]", tag) : NULL;
 	rc_rpc_call calls[3] = {
-		{"eth_chainId", "[]"},
-		{"eth_getBlockByNumber", "[\"latest\",false]"},
-		{"eth_getBlockByNumber", tag_params}
+		{"eth_chainId", "[]", 0},
+		{"eth_getBlockByNumber", "[\"latest\",false]", EVM_MAX_HEADER},
+		{"eth_getBlockByNumber", tag_params, EVM_MAX_HEADER}
 	};
 
 	look->tip_asked_ms = rc_now_ms();

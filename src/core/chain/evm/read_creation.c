@@ -39,6 +39,20 @@ gas_limit(const evm_pair *pairs, const int *indexes, int n)
 	return gas < EVM_MAX_GAS ? gas : EVM_MAX_GAS;
 }
 
+/* Bytes that the code returns */
+static size_t
+output_size(int n)
+{
+	return (size_t) EVM_HEADER_WORDS * 32 + (size_t) n * 33;
+}
+
+/* Bytes of the answer for n pairs, or of what a node says in its place */
+size_t
+evm_creation_answer(int n)
+{
+	return RC_RPC_SMALL_ANSWER + 2 * output_size(n);
+}
+
 /* Parameters of eth_call, rc_malloc'd */
 char *
 evm_creation_params(const evm_pair *pairs, const int *indexes, int n, const char *block)
@@ -63,7 +77,7 @@ bool
 evm_creation_decode(const char *hex, const evm_pair *pairs, const int *indexes, int n,
 					uint8_t words[EVM_HEADER_WORDS][32], evm_reading *readings)
 {
-	size_t		len = (size_t) EVM_HEADER_WORDS * 32 + (size_t) n * 33;
+	size_t		len = output_size(n);
 	uint8_t    *data;
 	bool		ok;
 

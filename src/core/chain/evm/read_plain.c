@@ -22,7 +22,7 @@ pair_call(const evm_pair *pair, uint64_t block, char **params)
 	else
 		*params = rc_asprintf("[{\"to\":\"0x%s\",\"gas\":\"0x%x\",\"data\":\"0x70a08231%024d%s\"},\"0x%" PRIx64 "\"]",
 							  token, CALL_GAS, 0, holder, block);
-	return (rc_rpc_call) {pair->native ? "eth_getBalance" : "eth_call", *params};
+	return (rc_rpc_call) {pair->native ? "eth_getBalance" : "eth_call", *params, pair->native ? 0 : EVM_MAX_WORD};
 }
 
 /* The amount in a reply; false if it can't be one */
@@ -129,12 +129,12 @@ evm_plain_start(evm_chunk *chunk)
 	char	  **params = rc_calloc((size_t) most, sizeof(*params));
 
 	params[n] = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->tip.number);
-	calls[n] = (rc_rpc_call) {"eth_getBlockByNumber", params[n]};
+	calls[n] = (rc_rpc_call) {"eth_getBlockByNumber", params[n], EVM_MAX_HEADER};
 	n++;
 	if (look->separate_depth)
 	{
 		params[n] = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->depth_number);
-		calls[n] = (rc_rpc_call) {"eth_getBlockByNumber", params[n]};
+		calls[n] = (rc_rpc_call) {"eth_getBlockByNumber", params[n], EVM_MAX_HEADER};
 		n++;
 	}
 	for (int i = 0; i < chunk->n; i++)

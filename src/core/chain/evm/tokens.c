@@ -127,7 +127,7 @@ evm_check_code(evm_look *look)
 	int			indexes[MAX_TOKENS];
 	int			n = find_tokens(look, indexes);
 	int			ncalls = 0;
-	rc_rpc_call calls[2 * MAX_TOKENS] = {{NULL, NULL}};
+	rc_rpc_call calls[2 * MAX_TOKENS] = {{NULL, NULL, 0}};
 	char	   *params[2 * MAX_TOKENS];
 
 	if (n == 0)
@@ -146,7 +146,7 @@ evm_check_code(evm_look *look)
 		}
 	}
 	for (int i = 0; i < ncalls; i++)
-		calls[i] = (rc_rpc_call) {"eth_getCode", params[i]};
+		calls[i] = (rc_rpc_call) {"eth_getCode", params[i], EVM_MAX_CODE};
 	look->exchange = evm_ask(look, calls, ncalls, on_code, look);
 	for (int i = 0; i < ncalls; i++)
 		free(params[i]);
