@@ -53,7 +53,7 @@ END;
 \endif
 SQL
 my ($out, $error) = run_command([
-	'pgbench', '-n', '-c', 4, '-j', 2, '-T', $seconds, '-f', $script, '-d', $node->connstr('postgres') ]);
+	'pgbench', '-n', '--random-seed', random_seed(), '-c', 4, '-j', 2, '-T', $seconds, '-f', $script, '-d', $node->connstr('postgres') ]);
 like($out, qr/number of transactions actually processed: [1-9]/, 'the application worked');
 unlike($error, qr/ERROR|aborted/, 'without an error');
 diag(grep { /tps/ } split /\n/, $out) if $ENV{TEST_VERBOSE};

@@ -85,11 +85,15 @@ SQL
 audit_leases($node);
 my $session = session($node);
 
+my $seed = random_seed();
+
 # A worker: every 33rd claim is abandoned, some are settled too late, some twice
 my $worker = $node->basedir . '/worker.sql';
 append_to_file($worker, <<'SQL');
 \set network random(1, 2)
 \set luck random(1, 100)
+\set chance random(0, 1000000)
+SELECT setseed(:chance / 1000000.0);
 SELECT stress.claim('w' || :client_id, :network, :after) AS after \gset
 \if :after >= 0
 \if :luck <= 3
@@ -151,7 +155,7 @@ SQL
 sub start_pgbench
 {
 	my ($name, @arguments) = @_;
-	return Reconciler::Process->spawn($name, 'pgbench', '-n', '-T', $seconds, @arguments, $node->connstr('postgres'));
+	return Reconciler::Process->spawn($name, 'pgbench', '-n', '--random-seed', $seed, '-T', $seconds, @arguments, $node->connstr('postgres'));
 }
 my %running = (
 	workers => start_pgbench('workers', '-c', 5, '-j', 1, '-D', 'after=-1', '-f', $worker),

@@ -26,11 +26,21 @@ use Reconciler::Session;
 
 our @EXPORT = qw(
   new_node session start_anvil start_proxy start_misbehaving set_up_shop add_request set_workers
-  audit_leases audit_report status_of wait_for_status wait_until wait_for_sql log_lines
+  audit_leases audit_report status_of wait_for_status wait_until wait_for_sql log_lines random_seed
 );
 
 # Seconds that anything is waited for, before the test fails
 my $patience = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
+
+# The seed of a test that leaves things to chance: TEST_SEED, or one that is
+# printed so that TEST_SEED can bring it back
+sub random_seed
+{
+	my $seed = $ENV{TEST_SEED} // int(rand(2**31));
+	note("TEST_SEED=$seed");
+	srand($seed);
+	return $seed;
+}
 
 # A started server. Options: name, workers (0), conf (lines; they win), start (1), extension (1),
 # init (arguments of PostgreSQL::Test::Cluster's init)
