@@ -20,6 +20,8 @@ CREATE TABLE networks (
 	max_tip_age interval CHECK (max_tip_age > interval '0'),
 	rate_limit numeric CHECK (rate_limit > 0),
 	enabled boolean NOT NULL DEFAULT true,
+	verify text CHECK (verify IN ('server')),	-- whose look a request must have had before its status becomes final
+	registered_by text,			-- the role of the worker that brought it; null: an administrator did
 	version bigint NOT NULL DEFAULT 1,	-- raised by every change: what was looked at by another one isn't believed
 	UNIQUE (chain, network)
 );
@@ -120,7 +122,10 @@ CREATE UNLOGGED TABLE batches (
 	lease_owner text,
 	lease_until timestamptz,
 	lease_token xid8,
+	lease_role oid,				-- whose session claimed it
 	claimed_at timestamptz,		-- the look of this lease began at or after it
+	requests int,				-- so many were handed out
+	verify boolean NOT NULL DEFAULT false,	-- a session that isn't trusted has seen what a trusted one must see
 	poll_interval interval,		-- of the worker that claimed it
 	tip_floor bigint,			-- a tip below this height comes from a node that is behind
 	due_at timestamptz NOT NULL DEFAULT '-infinity',

@@ -7,12 +7,23 @@ BEGIN
 	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem, HINT = advice;
 END $$;
 
+-- Backslashes stand in E'' strings only: in others they mean what the session's
+-- standard_conforming_strings says.
+CREATE FUNCTION _is_name(name text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT char_length(name) BETWEEN 1 AND 100
+		AND name !~ E'[\\x01-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]'
+$$;
+
+COMMENT ON FUNCTION _is_name(text) IS
+'Whether a text can pass for a name in logs and views: not empty, at most 100 characters, no control characters, nothing invisible, nothing that changes the direction of writing';
+
 -- A setting without its prefix, or its default where the library isn't loaded
 -- and nothing is configured. base_unit is what a bare number counts, as for
 -- the setting itself.
 CREATE FUNCTION _setting_interval(name text) RETURNS interval
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN s.value ~ '^\s*[0-9]+\s*$' THEN s.value::bigint * d.base_unit ELSE s.value::interval END
+	SELECT CASE WHEN s.value ~ '^ *[0-9]+ *$' THEN s.value::bigint * d.base_unit ELSE s.value::interval END
 	FROM (VALUES ('lease_duration', '15s', interval '1 millisecond'),
 				 ('poll_interval', '15s', interval '1 millisecond'),
 				 ('request_timeout', '5s', interval '1 millisecond'),
@@ -41,7 +52,7 @@ BEGIN
 	FOREACH url IN ARRAY endpoints LOOP
 		position := position + 1;
 		-- The URL may hold a key: it isn't repeated.
-		IF url IS NULL OR url !~ '^https?://[^/?#\s]+(/\S*|\?\S*)?$' THEN
+		IF url IS NULL OR url !~ E'^https?://[^/?#\\s]+(/\\S*|[?]\\S*)?$' THEN
 			PERFORM reconciler._refuse(format('endpoint %s is not an http or https URL', position),
 				'Give endpoints as ARRAY[''https://host:port/path'', …], in order of preference.');
 		END IF;
@@ -54,6 +65,14 @@ BEGIN
 	IF coalesce(n.chain, '') = '' OR coalesce(n.network, '') = '' THEN
 		PERFORM reconciler._refuse('chain and network must not be empty',
 			'Use the names that stand in the columns chain and network of your requests.');
+	END IF;
+	IF NOT (reconciler._is_name(n.chain) AND reconciler._is_name(n.network)) THEN
+		PERFORM reconciler._refuse('chain and network must have at most 100 characters, none of them invisible',
+			'Use the names that stand in the columns chain and network of your requests.');
+	END IF;
+	IF n.verify <> 'server' THEN
+		PERFORM reconciler._refuse(format('verify "%s" is not known', n.verify),
+			'Use server, or leave it out: what every worker saw counts.');
 	END IF;
 	IF n.kind IS NULL OR n.kind NOT IN ('evm', 'esplora', 'bitcoind') THEN
 		PERFORM reconciler._refuse(format('kind "%s" is not known', n.kind), 'Use evm, esplora or bitcoind.');
@@ -148,10 +167,10 @@ DECLARE
 BEGIN
 	INSERT INTO reconciler.networks (chain, network, kind, endpoints, chain_id, confirmations, block_tag,
 			detected_bps, confirmed_bps, batch_size, poll_interval, lease_duration, request_timeout,
-			expiry_grace, max_tip_age, rate_limit, enabled)
+			expiry_grace, max_tip_age, rate_limit, enabled, verify, registered_by)
 		VALUES (n.chain, n.network, n.kind, n.endpoints, n.chain_id, n.confirmations, n.block_tag,
 			n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval, n.lease_duration, n.request_timeout,
-			n.expiry_grace, n.max_tip_age, n.rate_limit, n.enabled)
+			n.expiry_grace, n.max_tip_age, n.rate_limit, n.enabled, n.verify, n.registered_by)
 		ON CONFLICT (chain, network) DO NOTHING
 		RETURNING networks.network_id INTO new_id;
 	IF new_id IS NOT NULL THEN
@@ -182,14 +201,15 @@ CREATE FUNCTION add_network(chain text, network text, endpoints text[] DEFAULT '
 		detected_bps int DEFAULT NULL, confirmed_bps int DEFAULT NULL, batch_size int DEFAULT NULL,
 		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
-		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT true) RETURNS int
+		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT true,
+		verify text DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n reconciler.networks;
 	new_id int;
 BEGIN
 	n := ROW(NULL, chain, network, kind, endpoints, chain_id, confirmations, block_tag, detected_bps, confirmed_bps,
-			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, 1);
+			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, verify, NULL, 1);
 	IF n.kind = 'evm' AND n.chain_id IS NULL THEN
 		PERFORM reconciler._refuse('an EVM network needs its chain_id',
 			'Give it, so that an endpoint of another chain is never believed: add_network(…, chain_id => 1).');
@@ -222,23 +242,32 @@ BEGIN
 END $$;
 
 -- What a change of a network means for the requests on it.
-CREATE FUNCTION _network_changed(before networks, now_is networks) RETURNS void
+CREATE FUNCTION _network_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	-- Another node or schedule: look at once, with a clean record.
-	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0 WHERE b.network_id = now_is.network_id;
+	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0, verify = false WHERE b.network_id = NEW.network_id;
 	-- Another chain: what was seen doesn't count, and what is being observed must find nothing.
-	IF before.kind <> now_is.kind OR before.chain_id IS DISTINCT FROM now_is.chain_id THEN
+	IF OLD.kind <> NEW.kind OR OLD.chain_id IS DISTINCT FROM NEW.chain_id THEN
 		UPDATE reconciler.queue AS q
-			SET seq = DEFAULT, seen = NULL, settled = NULL, error = NULL, error_at = NULL,
-				key = reconciler._request_key(now_is.kind, now_is.network, q.address, q.token_contract),
-				look_back_due = reconciler._is_followed(now_is.kind), looking_back = false, look_back_error = NULL,
+			SET seq = DEFAULT, seen = NULL, settled = NULL, seen_height = NULL, error = NULL, error_at = NULL,
+				key = reconciler._request_key(NEW.kind, NEW.network, q.address, q.token_contract),
+				look_back_due = reconciler._is_followed(NEW.kind), looking_back = false, look_back_error = NULL,
 				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
-							   ELSE reconciler._request_problem(now_is.kind, now_is.network, q.address, q.token_contract) END
-			WHERE q.network_id = now_is.network_id;
-		DELETE FROM reconciler.network_state AS s WHERE s.network_id = now_is.network_id;
+							   ELSE reconciler._request_problem(NEW.kind, NEW.network, q.address, q.token_contract) END
+			WHERE q.network_id = NEW.network_id;
+		DELETE FROM reconciler.network_state AS s WHERE s.network_id = NEW.network_id;
+	ELSIF OLD.endpoints <> NEW.endpoints THEN
+		-- How far a former endpoint was (or said it was) binds no other.
+		UPDATE reconciler.network_state AS s SET best_height = NULL, best_at = NULL WHERE s.network_id = NEW.network_id;
 	END IF;
+	RETURN NULL;
 END $$;
+
+COMMENT ON FUNCTION _network_changed() IS 'Trigger on networks: what a change means for the requests on it';
+
+CREATE TRIGGER network_changed AFTER UPDATE ON networks
+	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION _network_changed();
 
 CREATE FUNCTION set_network(chain text, network text, endpoints text[] DEFAULT NULL, chain_id bigint DEFAULT NULL,
 		kind text DEFAULT NULL, confirmations int DEFAULT NULL, block_tag text DEFAULT NULL,
@@ -246,7 +275,7 @@ CREATE FUNCTION set_network(chain text, network text, endpoints text[] DEFAULT N
 		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
 		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT NULL,
-		reset text[] DEFAULT '{}') RETURNS void
+		verify text DEFAULT NULL, reset text[] DEFAULT '{}') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	before reconciler.networks := reconciler._find_network(chain, network);
@@ -255,9 +284,9 @@ DECLARE
 BEGIN
 	FOREACH name IN ARRAY coalesce(reset, '{}') LOOP
 		IF name IS NULL OR name NOT IN ('chain_id', 'block_tag', 'batch_size', 'poll_interval', 'lease_duration',
-				'request_timeout', 'expiry_grace', 'max_tip_age', 'rate_limit') THEN
+				'request_timeout', 'expiry_grace', 'max_tip_age', 'rate_limit', 'verify') THEN
 			PERFORM reconciler._refuse(format('"%s" can''t be reset', name),
-				'These can: chain_id, block_tag, batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit.');
+				'These can: chain_id, block_tag, batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, verify.');
 		END IF;
 		n := jsonb_populate_record(n, jsonb_build_object(name, NULL));
 	END LOOP;
@@ -265,7 +294,7 @@ BEGIN
 		'kind', kind, 'confirmations', confirmations, 'block_tag', block_tag, 'detected_bps', detected_bps,
 		'confirmed_bps', confirmed_bps, 'batch_size', batch_size, 'poll_interval', poll_interval,
 		'lease_duration', lease_duration, 'request_timeout', request_timeout, 'expiry_grace', expiry_grace,
-		'max_tip_age', max_tip_age, 'rate_limit', rate_limit, 'enabled', enabled)));
+		'max_tip_age', max_tip_age, 'rate_limit', rate_limit, 'enabled', enabled, 'verify', verify)));
 	PERFORM reconciler._check_network(n);
 	IF n IS NOT DISTINCT FROM before THEN
 		RETURN;
@@ -275,9 +304,8 @@ BEGIN
 			block_tag = n.block_tag, detected_bps = n.detected_bps, confirmed_bps = n.confirmed_bps,
 			batch_size = n.batch_size, poll_interval = n.poll_interval, lease_duration = n.lease_duration,
 			request_timeout = n.request_timeout, expiry_grace = n.expiry_grace, max_tip_age = n.max_tip_age,
-			rate_limit = n.rate_limit, enabled = n.enabled
+			rate_limit = n.rate_limit, enabled = n.enabled, verify = n.verify
 		WHERE r.network_id = n.network_id;
-	PERFORM reconciler._network_changed(before, n);
 END $$;
 
 CREATE FUNCTION remove_network(chain text, network text) RETURNS void
@@ -309,6 +337,13 @@ BEGIN
 		n.network := network;
 		n.chain_id := chain_id;
 		n.endpoints := '{}';
+		n.registered_by := session_user;
+		IF (SELECT count(*) FROM reconciler.networks AS r WHERE r.registered_by IS NOT NULL) >= 100 THEN
+			RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+				MESSAGE = format('network %s/%s is not registered, and workers have registered 100 already',
+					reconciler._log_value(left(chain, 100)), reconciler._log_value(left(network, 100))),
+				HINT = 'An administrator can add it: SELECT reconciler.add_network(…); or remove others: SELECT reconciler.remove_network(…).';
+		END IF;
 		n := reconciler._complete_network(n);
 		PERFORM reconciler._check_network(n);
 		found_id := reconciler._insert_network(n);
@@ -340,9 +375,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT e.*, md5(e::text) FROM effective AS e ORDER BY e.network_id
 $$;
 
-COMMENT ON FUNCTION add_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean) IS
-'Registers a network. kind: evm, esplora or bitcoind; endpoints in order of preference; confirmations: 1 is the tip, default 12 (evm) or 2, 1 on development chains; bps: basis points of the expected amount; nulls take the setting of the same name';
-COMMENT ON FUNCTION set_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text[]) IS
+COMMENT ON FUNCTION add_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text) IS
+'Registers a network. kind: evm, esplora or bitcoind; endpoints in order of preference; confirmations: 1 is the tip, default 12 (evm) or 2, 1 on development chains; bps: basis points of the expected amount; verify => ''server'': what a daemon saw is final only when a worker in the server has seen it, too; nulls take the setting of the same name';
+COMMENT ON FUNCTION set_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text, text[]) IS
 'Changes a network. Nulls leave a value as it is; reset names values that go back to null: the setting of the same name, or none';
 COMMENT ON FUNCTION remove_network(text, text) IS
 'Removes a network. Its open requests stay open and wait for it to be registered again';

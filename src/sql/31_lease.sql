@@ -10,6 +10,10 @@ BEGIN
 	IF worker_id IS NULL THEN
 		RAISE EXCEPTION 'worker_id must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
+	IF NOT reconciler._is_name(worker_id) THEN
+		RAISE EXCEPTION 'worker_id must have 1 to 100 characters, none of them invisible'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each worker a short name of its own.';
+	END IF;
 END
 $$;
 
@@ -29,6 +33,58 @@ END
 $$;
 
 COMMENT ON FUNCTION _check_lease(interval) IS 'Refuses a lease that would outlast a dead worker for long';
+
+-- Workers in the server run as its superuser, whom nobody else can pass for:
+-- SET ROLE and SECURITY DEFINER leave the session's user as it is.
+CREATE FUNCTION _is_trusted()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user
+$$;
+
+COMMENT ON FUNCTION _is_trusted() IS
+'Whether the session is a worker in the server (or a superuser''s): what it saw is final where a network has verify => ''server''';
+
+-- An unsigned whole number; else an error of class 22, which a worker takes for
+-- a failed look.
+CREATE FUNCTION _natural(value text, most bigint, what text)
+RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF value ~ '^[0-9]{1,18}$' AND value::bigint <= most THEN
+		RETURN value::bigint;
+	ELSIF value IS NOT NULL THEN
+		RAISE EXCEPTION '% is no number from 0 to %: %', what, most, left(value, 40) USING ERRCODE = 'numeric_value_out_of_range';
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION _natural(text, bigint, text) IS 'A number from 0 to most, null for null; anything else is an error';
+
+CREATE FUNCTION _height(value text)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT reconciler._natural(value, 1000000000000, 'the height of a block')
+$$;
+
+COMMENT ON FUNCTION _height(text) IS 'The height of a block';
+
+CREATE FUNCTION _seconds(value text)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT to_timestamp(reconciler._natural(split_part(value, '.', 1), 99999999999, 'a time in seconds since 1970'))
+$$;
+
+COMMENT ON FUNCTION _seconds(text) IS 'A time in seconds since 1970, of which whole ones count; milliseconds are out of range';
 
 CREATE FUNCTION _lease_lost(network_id int, lo bigint, token xid8)
 RETURNS void
@@ -140,7 +196,8 @@ DECLARE
 	v_due timestamptz;
 	v_now timestamptz := clock_timestamp();
 BEGIN
-	SELECT min(greatest(b.due_at, b.lease_until)) INTO v_due
+	SELECT min(greatest(CASE WHEN b.verify AND reconciler._is_trusted() THEN '-infinity' ELSE b.due_at END, b.lease_until))
+	INTO v_due
 	FROM reconciler.batches b WHERE b.network_id = due_in.network_id;
 	RETURN CASE WHEN v_due IS NULL THEN NULL
 				WHEN v_due <= v_now THEN 0
@@ -193,3 +250,36 @@ $$;
 
 COMMENT ON FUNCTION release(text, int, bigint, xid8, boolean) IS
 'Gives a lease back; with due_now (nobody has looked) the batch comes due at once. Raises RC001 when the token is not the current one';
+
+CREATE FUNCTION release_leases(chain text, network text)
+RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n reconciler.networks := reconciler._find_network(chain, network);
+	released int;
+BEGIN
+	UPDATE reconciler.batches AS b
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
+	WHERE b.network_id = n.network_id AND b.lease_token IS NOT NULL;
+	GET DIAGNOSTICS released = ROW_COUNT;
+	DELETE FROM reconciler.budgets AS b WHERE b.network_id = n.network_id;
+	RETURN released;
+END
+$$;
+
+COMMENT ON FUNCTION release_leases(text, text) IS
+'For administrators: ends all leases on the requests of a network, which come due at once, and forgets what is reserved of its rate_limit. Workers that look meanwhile have lost their lease. Returns the number of leases';
+
+CREATE FUNCTION _release_role(role oid)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE reconciler.batches AS b
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
+	WHERE b.lease_role = role AND b.lease_token IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION _release_role(oid) IS 'Ends all leases that sessions of a role hold';

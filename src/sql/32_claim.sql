@@ -87,7 +87,7 @@ $$;
 COMMENT ON FUNCTION _adopt() IS
 'Gives requests of unregistered networks that arrived while their network was being registered to it';
 
-CREATE FUNCTION _due_batch(network_id int, after bigint, at timestamptz)
+CREATE FUNCTION _due_batch(network_id int, after bigint, at timestamptz, trusted boolean)
 RETURNS batches
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -99,21 +99,21 @@ BEGIN
 	SELECT * INTO b
 	FROM reconciler.batches x
 	WHERE x.network_id = _due_batch.network_id AND x.lo > _due_batch.after
-	  AND x.due_at <= at AND (x.lease_until IS NULL OR x.lease_until <= at)
+	  AND (x.due_at <= at OR (trusted AND x.verify)) AND (x.lease_until IS NULL OR x.lease_until <= at)
 	ORDER BY x.lo LIMIT 1 FOR UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
 		SELECT * INTO b
 		FROM reconciler.batches x
 		WHERE x.network_id = _due_batch.network_id AND x.lo <= _due_batch.after
-		  AND x.due_at <= at AND (x.lease_until IS NULL OR x.lease_until <= at)
+		  AND (x.due_at <= at OR (trusted AND x.verify)) AND (x.lease_until IS NULL OR x.lease_until <= at)
 		ORDER BY x.lo LIMIT 1 FOR UPDATE SKIP LOCKED;
 	END IF;
 	RETURN b;
 END
 $$;
 
-COMMENT ON FUNCTION _due_batch(int, bigint, timestamptz) IS
-'The first batch of the network after the position, then from the start, that is due and free, locked; null: there is none';
+COMMENT ON FUNCTION _due_batch(int, bigint, timestamptz, boolean) IS
+'The first batch of the network after the position, then from the start, that is due and free, locked; null: there is none. trusted: a batch is due, too, when a trusted session must see what another one has seen';
 
 CREATE FUNCTION _measure(b batches, most int, OUT n int, OUT valid int, OUT last bigint, OUT last_valid bigint)
 LANGUAGE plpgsql STABLE
@@ -178,7 +178,7 @@ COMMENT ON FUNCTION _size_batch(batches, int, timestamptz) IS
 'Splits a batch that has grown too large, lets a small one swallow those behind it';
 
 CREATE FUNCTION _lease_batch(b batches, worker_id text, lease interval, poll_interval interval, at timestamptz,
-	token xid8, floor bigint)
+	token xid8, floor bigint, requests int)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -189,6 +189,9 @@ BEGIN
 		lease_owner = CASE WHEN token IS NOT NULL THEN _lease_batch.worker_id END,
 		lease_until = CASE WHEN token IS NOT NULL THEN at + lease END,
 		lease_token = token,
+		lease_role = CASE WHEN token IS NOT NULL THEN to_regrole(quote_ident(session_user)) END,
+		verify = x.verify AND NOT reconciler._is_trusted(),
+		requests = _lease_batch.requests,
 		claimed_at = at,
 		tip_floor = floor,
 		poll_interval = _lease_batch.poll_interval,
@@ -200,7 +203,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _lease_batch(batches, text, interval, interval, timestamptz, xid8, bigint) IS
+COMMENT ON FUNCTION _lease_batch(batches, text, interval, interval, timestamptz, xid8, bigint, int) IS
 'Writes the lease of a locked batch; token null: there is nothing to observe in it until it is due again';
 
 -- The next batch under lease; nulls: nothing is due.
@@ -213,12 +216,13 @@ DECLARE
 	size record;
 	position bigint := coalesce(after, -1);
 	bounds record := reconciler._tip_bounds(n, clock_timestamp());
+	trusted boolean := n.verify = 'server' AND reconciler._is_trusted();
 BEGIN
 	-- Batches without anything to observe are passed by, but not too many in
 	-- one transaction.
 	FOR i IN 1 .. 64 LOOP
 		at := clock_timestamp();
-		b := reconciler._due_batch(n.network_id, position, at);
+		b := reconciler._due_batch(n.network_id, position, at, trusted);
 		IF b.network_id IS NULL THEN
 			EXIT WHEN EXISTS (SELECT FROM reconciler.batches AS x WHERE x.network_id = n.network_id)
 				OR NOT reconciler._build_batches(n.network_id, batch_size);
@@ -230,7 +234,7 @@ BEGIN
 		IF size.valid > 0 THEN
 			token := reconciler._new_token();
 		END IF;
-		PERFORM reconciler._lease_batch(b, worker_id, lease, poll_interval, at, token, bounds.tip_floor);
+		PERFORM reconciler._lease_batch(b, worker_id, lease, poll_interval, at, token, bounds.tip_floor, size.valid);
 		EXIT WHEN size.valid > 0;
 	END LOOP;
 END

@@ -15,6 +15,8 @@ CREATE TYPE _look AS (
 	depth_height bigint,
 	depth_hash text,
 	heights_grow boolean,		-- false: a chain whose past may be rewritten at will
+	best_height bigint,			-- the highest tip that is known of the network
+	unverified boolean,			-- what it saw is final only when a trusted session has seen it, too
 	tip_time timestamptz,
 	failure text				-- not null: nothing was observed
 );
@@ -30,7 +32,7 @@ CREATE TYPE _finding AS (
 );
 
 CREATE FUNCTION _decide(look _look, findings _finding[], statuses text[])
-RETURNS TABLE (finding _finding, reason text, changed boolean, status text, error_at timestamptz)
+RETURNS TABLE (finding _finding, reason text, changed boolean, status text, error_at timestamptz, to_verify boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -45,31 +47,35 @@ BEGIN
 	SELECT ROW(q.seq, q.source_id, q.request_id,
 			   CASE WHEN a.answer <> 'observed' THEN q.seen ELSE f.seen END,
 			   CASE WHEN a.answer <> 'observed' THEN q.settled ELSE f.settled END, f.error)::reconciler._finding,
-		   reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone),
+		   CASE WHEN look.unverified IS NOT TRUE OR t.reason = 'seen' THEN t.reason
+				WHEN t.reason = 'settled' AND s.status = 'pending' THEN 'seen' END,
 		   CASE WHEN a.answer = 'none' THEN false
 				WHEN f.error IS NOT NULL THEN q.error IS DISTINCT FROM f.error
 				ELSE q.error IS NOT NULL OR (q.seen, q.settled) IS DISTINCT FROM (f.seen, f.settled) END,
-		   s.status, q.error_at
+		   s.status, q.error_at, look.unverified AND t.reason <> 'seen'
 	FROM ROWS FROM (unnest(findings), unnest(statuses))
 		 AS f(seq, source_id, request_id, seen, settled, error, status)
 	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
 						WHERE x.network_id = look.network_id AND x.seq = f.seq
 						  AND (x.invalid IS NULL OR f.error IS NOT NULL) LIMIT 1) q
 	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status)
+	-- A height that nobody reaches any more binds nobody: see _note_tip.
+	CROSS JOIN LATERAL (SELECT least(q.seen_height, look.best_height)) h(known_height)
 	-- A node that knows less than another one did already can't take it back.
 	CROSS JOIN LATERAL (SELECT CASE WHEN f.error IS NOT NULL OR f.seen IS NULL OR f.settled IS NULL THEN 'failed'
-									WHEN look.heights_grow AND look.tip_height < q.seen_height AND f.seen < q.seen THEN 'none'
+									WHEN look.heights_grow AND look.tip_height < h.known_height AND f.seen < q.seen THEN 'none'
 									ELSE 'observed' END) a(answer)
 	CROSS JOIN LATERAL (SELECT reconciler._paid(q.expected, f.seen, f.settled, look.detected_bps, look.confirmed_bps)) p(paid)
 	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, look.looked_at, look.chain_time, look.grace)) e(expired)
 	CROSS JOIN LATERAL (SELECT reconciler._gone(
 		reconciler._paid(q.expected, q.seen, q.settled, look.detected_bps, look.confirmed_bps),
-		q.seen_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone);
+		h.known_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone)
+	CROSS JOIN LATERAL (SELECT reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone)) t(reason);
 END
 $$;
 
 COMMENT ON FUNCTION _decide(_look, _finding[], text[]) IS
-'Judges findings against the queue rows as they are now; findings whose request has changed or closed fall out. statuses: the status of each as the application''s table has it, null: take the queue''s';
+'Judges findings against the queue rows as they are now; findings whose request has changed or closed fall out. statuses: the status of each as the application''s table has it, null: take the queue''s. to_verify: a change that a trusted session must see, too';
 
 CREATE FUNCTION _note(look _look, notes _finding[])
 RETURNS void
@@ -116,7 +122,7 @@ BEGIN
 	SELECT * INTO s FROM reconciler.network_state x WHERE x.network_id = look.network_id;
 	IF NOT FOUND THEN
 		INSERT INTO reconciler.network_state (network_id) VALUES (look.network_id) ON CONFLICT DO NOTHING;
-	ELSIF (failure IS NULL AND s.error IS NULL AND s.observed_at > v_now - interval '1 second')
+	ELSIF (failure IS NULL AND s.error IS NULL AND s.best_height IS NOT NULL AND s.observed_at > v_now - interval '1 second')
 	   OR (failure = s.error AND s.error_at > v_now - interval '1 second') THEN
 		RETURN;
 	END IF;
@@ -131,8 +137,9 @@ BEGIN
 	ELSE
 		-- The mark of the best height gives way when nobody has reached it for a
 		-- while, and at once on a chain that may be rewritten at will.
-		v_mark := s.best_height IS NULL OR look.tip_height >= s.best_height OR NOT look.heights_grow
-			OR s.best_at <= v_now - interval '10 minutes';
+		-- Who isn't trusted can't set a mark that keeps others from being believed.
+		v_mark := look.unverified IS NOT TRUE AND (s.best_height IS NULL OR look.tip_height >= s.best_height
+			OR NOT look.heights_grow OR s.best_at <= v_now - interval '10 minutes');
 		UPDATE reconciler.network_state x
 		SET tip_height = look.tip_height, tip_hash = look.tip_hash, tip_time = _note_tip.tip_time,
 			observed_at = v_now, failures = 0, error = NULL, error_at = NULL,
@@ -200,6 +207,25 @@ $$;
 COMMENT ON FUNCTION _doubt(_look, batches, networks, timestamptz, jsonb) IS
 'Why an observation must not be believed, or null';
 
+CREATE FUNCTION _check_observation(observation jsonb, requests int)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n int := CASE WHEN jsonb_typeof(observation -> 'requests') = 'array' THEN jsonb_array_length(observation -> 'requests')
+				  WHEN observation ? 'requests' THEN 2147483647 ELSE 0 END;
+BEGIN
+	IF observation IS NULL OR jsonb_typeof(observation) <> 'object' OR n > coalesce(requests, 100000) + 1000
+	   OR pg_column_size(observation) > 65536 + 4096 * n THEN
+		RAISE EXCEPTION 'the observation is no answer to a claim of % requests', requests
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'One finding for each request of the batch is enough.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_observation(jsonb, int) IS 'Refuses an observation with more in it than was asked for';
+
 CREATE FUNCTION _begin_look(network networks, worker_id text, looked_at timestamptz)
 RETURNS _look
 LANGUAGE plpgsql STABLE
@@ -208,6 +234,7 @@ AS $$
 DECLARE
 	v_look reconciler._look;
 BEGIN
+	PERFORM reconciler._check_worker(worker_id);
 	v_look.worker_id := worker_id;
 	v_look.network_id := network.network_id;
 	v_look.confirmations := network.confirmations;
@@ -216,6 +243,8 @@ BEGIN
 	v_look.looked_at := looked_at;
 	v_look.grace := least(coalesce(network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
 	v_look.heights_grow := network.max_tip_age IS NOT NULL;
+	v_look.best_height := (SELECT s.best_height FROM reconciler.network_state AS s WHERE s.network_id = network.network_id);
+	v_look.unverified := coalesce(network.verify = 'server', false) AND NOT reconciler._is_trusted();
 	RETURN v_look;
 END
 $$;
@@ -229,12 +258,14 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	look.tip_height := (observation #>> '{tip,height}')::bigint;
-	look.tip_hash := observation #>> '{tip,hash}';
-	look.tip_time := to_timestamp((observation #>> '{tip,time}')::double precision);
+	look.tip_height := reconciler._height(observation #>> '{tip,height}');
+	look.tip_hash := left(observation #>> '{tip,hash}', 100);
+	look.tip_time := reconciler._seconds(observation #>> '{tip,time}');
 	look.chain_time := CASE WHEN look.heights_grow THEN look.tip_time END;
-	look.depth_height := (observation #>> '{depth,height}')::bigint;
-	look.depth_hash := observation #>> '{depth,hash}';
+	-- Below 0: the chain isn't that long yet.
+	look.depth_height := reconciler._height(CASE WHEN left(observation #>> '{depth,height}', 1) <> '-'
+													 THEN observation #>> '{depth,height}' END);
+	look.depth_hash := left(observation #>> '{depth,hash}', 100);
 	look.failure := left(observation ->> 'failure', 1000);
 	RETURN look;
 END
@@ -284,6 +315,7 @@ DECLARE
 	v_alone boolean[];
 	v_notes reconciler._finding[];
 	v_outcomes jsonb := '[]';
+	v_verify jsonb;
 BEGIN
 	IF findings IS NULL THEN
 		RETURN v_outcomes;
@@ -292,8 +324,9 @@ BEGIN
 			   FILTER (WHERE d.reason IS NOT NULL),
 		   array_agg(d.alone ORDER BY d.alone, (d.finding).source_id, d.error_at, (d.finding).seq)
 			   FILTER (WHERE d.reason IS NOT NULL),
-		   array_agg(d.finding) FILTER (WHERE d.reason IS NULL AND d.changed AND look.failure IS NULL)
-	INTO v_moves, v_alone, v_notes
+		   array_agg(d.finding) FILTER (WHERE d.reason IS NULL AND d.changed AND look.failure IS NULL),
+		   CASE WHEN bool_or(d.to_verify) THEN '[{"outcome": "to verify"}]'::jsonb ELSE '[]' END
+	INTO v_moves, v_alone, v_notes, v_verify
 	FROM (SELECT x.*, x.error_at IS NOT NULL AS alone
 		  FROM reconciler._decide(look, findings, NULL) x) d;
 
@@ -309,12 +342,12 @@ BEGIN
 	IF v_outcomes <> '[]' THEN
 		PERFORM reconciler._notify(v_outcomes);
 	END IF;
-	RETURN v_outcomes;
+	RETURN v_outcomes || v_verify;
 END
 $$;
 
 COMMENT ON FUNCTION _judge(_look, _finding[]) IS
-'The core of settling: changes statuses where findings make that due, keeps what is known of the others, tells listeners. Returns the outcomes, [{outcome, source, request_id, from_status, to_status, reason}, …]. Knows no batch and no lease: the caller holds whatever keeps others from judging by an older look';
+'The core of settling: changes statuses where findings make that due, keeps what is known of the others, tells listeners. Returns the outcomes, [{outcome, source, request_id, from_status, to_status, reason}, …], and one with outcome "to verify" where a trusted session must see something, too. Knows no batch and no lease: the caller holds whatever keeps others from judging by an older look';
 
 CREATE FUNCTION _outcomes(outcomes jsonb)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
@@ -324,6 +357,7 @@ AS $$
 	SELECT o.outcome, o.source, o.request_id, o.from_status, o.to_status, o.reason
 	FROM jsonb_to_recordset($1)
 		 AS o(outcome text, source text, request_id text, from_status text, to_status text, reason text)
+	WHERE o.outcome <> 'to verify'
 $$;
 
 COMMENT ON FUNCTION _outcomes(jsonb) IS 'What _judge returns, as settle''s rows';
@@ -379,11 +413,15 @@ BEGIN
 		PERFORM reconciler._lease_lost(settle.network_id, settle.lo, settle.token);
 	END IF;
 
+	PERFORM reconciler._check_observation(settle.observation, b.requests);
 	v_look := reconciler._take_blocks(reconciler._begin_look(v_network, settle.worker_id, b.claimed_at), observation);
 	v_look.failure := coalesce(v_look.failure, reconciler._doubt(v_look, b, v_network, v_look.tip_time, observation));
 	v_outcomes := reconciler._judge(v_look,
 		CASE WHEN v_look.failure IS NULL THEN reconciler._observed_findings(observation, b.lo, b.hi)
 			 ELSE reconciler._failed_findings(v_look, b.lo, b.hi) END);
+	IF v_outcomes @> '[{"outcome": "to verify"}]' THEN
+		UPDATE reconciler.batches x SET verify = true WHERE x.network_id = b.network_id AND x.lo = b.lo;
+	END IF;
 	PERFORM reconciler._end_lease(b, v_look.failure, (observation ->> 'release')::boolean IS FALSE AND v_outcomes = '[]');
 	PERFORM reconciler._note_tip(v_look, v_look.failure, v_look.tip_time);
 	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);

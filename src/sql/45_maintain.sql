@@ -1,5 +1,24 @@
 -- What workers do now and then beside their claims.
 
+CREATE FUNCTION _room_for_worker()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF (SELECT count(*) FROM reconciler.workers) < 1000 THEN
+		RETURN;
+	END IF;
+	DELETE FROM reconciler.workers AS w WHERE w.reported_at < clock_timestamp() - interval '5 minutes';
+	IF NOT FOUND THEN
+		RAISE EXCEPTION '1000 workers have reported within five minutes' USING ERRCODE = 'program_limit_exceeded',
+			HINT = 'A worker keeps its worker_id while it runs.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _room_for_worker() IS 'Refuses more workers than can be real; forgets those that are silent first';
+
 CREATE FUNCTION report(worker_id text, role text, pid int, state text, counters jsonb, stopped boolean)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -10,6 +29,14 @@ AS $$
 BEGIN
 	IF report.worker_id IS NULL OR report.role IS NULL OR report.state IS NULL THEN
 		RAISE EXCEPTION 'worker_id, role and state must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	PERFORM reconciler._check_worker(report.worker_id);
+	IF NOT (reconciler._is_name(report.role) AND reconciler._is_name(report.state)) THEN
+		RAISE EXCEPTION 'role and state must have 1 to 100 characters, none of them invisible'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF NOT EXISTS (SELECT FROM reconciler.workers w WHERE w.worker_id = report.worker_id) THEN
+		PERFORM reconciler._room_for_worker();
 	END IF;
 	INSERT INTO reconciler.workers AS w (worker_id, role, pid, state, cycles, claimed, scanned, detected,
 										 confirmed, expired, skipped, errors)

@@ -29,6 +29,17 @@ CREATE TABLE cursor_blocks (
 
 COMMENT ON TABLE cursor_blocks IS 'The last 288 blocks that were read, for finding where a reorganisation forks off';
 
+-- The ledger that a cursor's holder writes is what its network is settled by.
+CREATE FUNCTION _may_follow(network_id int)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.verify IS NULL OR reconciler._is_trusted() FROM reconciler.networks AS n WHERE n.network_id = $1
+$$;
+
+COMMENT ON FUNCTION _may_follow(int) IS 'Whether this session may follow the chain: where verify is ''server'', only workers in the server may';
+
 -- The lease of the cursor, locked; raises RC001
 CREATE FUNCTION _hold_cursor(network_id int, token xid8, lease interval)
 RETURNS void
@@ -38,6 +49,10 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
+	PERFORM reconciler._check_lease(_hold_cursor.lease);
+	IF NOT reconciler._may_follow(_hold_cursor.network_id) THEN
+		PERFORM reconciler._lease_lost(_hold_cursor.network_id, 0, _hold_cursor.token);
+	END IF;
 	UPDATE reconciler.batches b
 	SET lease_until = greatest(b.lease_until, clock_timestamp() + _hold_cursor.lease)
 	WHERE b.network_id = _hold_cursor.network_id AND b.lo = 0 AND b.lease_token = _hold_cursor.token;
@@ -121,14 +136,15 @@ BEGIN
 	IF claim_cursor.worker_id IS NULL OR claim_cursor.network_id IS NULL THEN
 		RAISE EXCEPTION 'worker_id and network_id must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	IF claim_cursor.lease IS NULL OR claim_cursor.lease <= interval '0'
-	   OR claim_cursor.poll_interval IS NULL OR claim_cursor.poll_interval <= interval '0' THEN
-		RAISE EXCEPTION 'lease and poll_interval must be positive'
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'A worker takes them from reconciler.worker_networks().';
+	PERFORM reconciler._check_worker(claim_cursor.worker_id);
+	PERFORM reconciler._check_lease(claim_cursor.lease);
+	IF claim_cursor.poll_interval IS NULL OR claim_cursor.poll_interval <= interval '0' THEN
+		RAISE EXCEPTION 'poll_interval must be positive'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'A worker takes it from reconciler.worker_networks().';
 	END IF;
 	SELECT * INTO v_network FROM reconciler.networks x
 	WHERE x.network_id = claim_cursor.network_id AND x.enabled AND x.kind = 'bitcoind';
-	IF NOT FOUND THEN
+	IF NOT FOUND OR NOT reconciler._may_follow(claim_cursor.network_id) THEN
 		RETURN;
 	END IF;
 	b := reconciler._single_batch(claim_cursor.network_id);

@@ -308,7 +308,7 @@ BEGIN
 	FOR o IN
 		SELECT * FROM reconciler.settle(settle_network.worker_id, settle_network.network_id, 0, settle_network.token,
 			jsonb_build_object(
-				'tip', jsonb_build_object('height', c.height, 'hash', c.hash, 'time', extract(epoch FROM c.block_time)),
+				'tip', jsonb_build_object('height', c.height, 'hash', c.hash, 'time', extract(epoch FROM c.block_time)::bigint),
 				'depth', CASE WHEN v_depth >= 0 THEN jsonb_strip_nulls(jsonb_build_object('height', v_depth, 'hash',
 					(SELECT r.hash FROM reconciler.cursor_blocks r
 					 WHERE r.network_id = settle_network.network_id AND r.height = v_depth))) END,

@@ -20,6 +20,9 @@ DECLARE
 	v_now timestamptz;
 	v_start timestamptz;
 BEGIN
+	IF take_budget.n > 10000 THEN
+		RAISE EXCEPTION 'n must be at most 10000' USING ERRCODE = 'invalid_parameter_value', HINT = 'Take it in parts.';
+	END IF;
 	IF v_rate IS NULL OR take_budget.n IS NULL OR take_budget.n <= 0 THEN
 		RETURN 0;
 	END IF;
@@ -30,11 +33,13 @@ BEGIN
 	v_now := clock_timestamp();
 	v_start := greatest(v_start, v_now);
 	UPDATE reconciler.budgets b
-	SET spent_until = v_start + least(take_budget.n / v_rate, 86400)::double precision * interval '1 second'
+	-- Nobody can use up more than the next hour.
+	SET spent_until = least(v_start + least(take_budget.n / v_rate, 86400)::double precision * interval '1 second',
+							v_now + interval '1 hour')
 	WHERE b.network_id = take_budget.network_id;
 	RETURN ceil(extract(epoch FROM least(v_start - v_now, interval '1 day')) * 1000);
 END
 $$;
 
 COMMENT ON FUNCTION take_budget(int, int) IS
-'Reserves n HTTP requests of a network''s rate_limit, which all workers share; returns the milliseconds after which the first of them may be sent (the others at the rate). 0 where there is no limit';
+'Reserves n HTTP requests of a network''s rate_limit, which all workers share; returns the milliseconds after which the first of them may be sent (the others at the rate). 0 where there is no limit. No more than an hour is ever reserved';

@@ -61,7 +61,7 @@ CREATE VIEW network_status AS
 		ARRAY(SELECT reconciler._redact_url(u.url)
 			  FROM unnest(n.endpoints) WITH ORDINALITY AS u (url, position) ORDER BY u.position) AS endpoints,
 		n.confirmations, n.block_tag, n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval,
-		n.lease_duration, n.request_timeout, n.expiry_grace, n.max_tip_age, n.rate_limit,
+		n.lease_duration, n.request_timeout, n.expiry_grace, n.max_tip_age, n.rate_limit, n.verify,
 		q.open_requests, q.invalid_requests, b.batches, b.leased_batches,
 		s.tip_height, s.tip_hash, s.tip_time, s.observed_at, coalesce(s.failures, 0) AS failures, s.error, s.error_at
 	FROM reconciler.networks AS n

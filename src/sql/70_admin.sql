@@ -22,6 +22,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		WHEN coalesce(q.settled, 0) < reconciler._threshold(q.expected, n.confirmed_bps) THEN
 			CASE WHEN q.seen < reconciler._threshold(q.expected, n.confirmed_bps) THEN 'the rest of the payment'
 				 ELSE 'confirmations: ' || coalesce(n.block_tag, n.confirmations::text) END
+		WHEN n.verify = 'server' THEN
+			'a worker in the server to see it, too (verify): does one run, and has the network endpoints of its own?'
 		ELSE 'the next look' END
 $$;
 

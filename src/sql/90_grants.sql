@@ -31,6 +31,7 @@ BEGIN
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
 	END LOOP;
 	EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
+	PERFORM reconciler._release_role(role);
 END $$;
 
 -- What the application's role calls. Each checks what the caller may do with the table in question.
@@ -69,7 +70,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION grant_worker(regrole) IS 'Lets a role run reconcilerd: gives it the protocol''s functions, and nothing else';
-COMMENT ON FUNCTION revoke_worker(regrole) IS 'Takes back what grant_worker gave';
+COMMENT ON FUNCTION revoke_worker(regrole) IS 'Takes back what grant_worker gave, and ends the leases that the role''s sessions hold';
 COMMENT ON FUNCTION grant_app(regrole) IS
 'Lets the application''s role attach, detach and create tables of its own, and call explain, reopen and resync for tables that it may read, update or owns; gives no right on any table';
 COMMENT ON FUNCTION revoke_app(regrole) IS 'Takes back what grant_app gave';
