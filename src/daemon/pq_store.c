@@ -173,18 +173,20 @@ static rc_store_status
 judge_error(rc_pq_store *pq, const rc_statement *statement, const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	rc_store_status status;
 
 	if (PQstatus(pq->conn) == CONNECTION_BAD || sqlstate == NULL)
 		return lose_connection(pq, statement);
-	if (strcmp(sqlstate, "RC001") == 0)
-		return RC_STORE_LEASE_LOST;
+	status = rc_store_status_of(sqlstate);
+	if (rc_store_is_expected(status))
+		return status;
 	log_error(pq, statement, sqlstate, result);
 	if (wants_new_connection(sqlstate))
 	{
 		drop_connection(pq);
 		return RC_STORE_GONE;
 	}
-	return extension_is_gone(sqlstate) ? RC_STORE_GONE : RC_STORE_ERROR;
+	return extension_is_gone(sqlstate) ? RC_STORE_GONE : status;
 }
 
 /* Waits for the command that was sent. On anything but RC_STORE_OK there is no result */

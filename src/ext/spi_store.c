@@ -27,9 +27,6 @@
 /* Most parameters that a statement of the protocol has */
 #define MAX_ARGS			16
 
-/* Raised by the SQL protocol when the fencing token is not the current one */
-#define ERRCODE_LEASE_LOST	MAKE_SQLSTATE('R', 'C', '0', '0', '1')
-
 /* A statement's saved plan, good for one incarnation of the extension */
 typedef struct saved_plan
 {
@@ -223,9 +220,8 @@ run_in_transaction(const rc_statement *statement, const char *const *args, rc_ro
 
 /* One entry in the log for a statement that was refused, as long as it is refused for the same reason */
 static void
-log_refusal(const rc_statement *statement, const ErrorData *error)
+log_refusal(const rc_statement *statement, const ErrorData *error, bool expected)
 {
-	bool		lost = error->sqlerrcode == ERRCODE_LEASE_LOST;
 	const rc_field fields[] = {
 		rc_field_text("role", own_host->role),
 		rc_field_text("worker_id", own_host->worker_id),
@@ -236,12 +232,12 @@ log_refusal(const rc_statement *statement, const ErrorData *error)
 	char	   *line = rc_event_text(&event);
 	bool		news = rc_log_memory_is_news(own_host->log_memory, line, rc_now_ms());
 
-	ereport(!news ? DEBUG1 : lost ? LOG : WARNING,
+	ereport(!news ? DEBUG1 : expected ? LOG : WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg_internal("%s", line),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint && !lost ? errhint("%s", error->hint) : 0,
-			 error->context && !lost ? errcontext("%s", error->context) : 0,
+			 error->hint && !expected ? errhint("%s", error->hint) : 0,
+			 error->context && !expected ? errcontext("%s", error->context) : 0,
 			 errhidestmt(true)));
 	free(line);
 }
@@ -259,9 +255,9 @@ handle_error(const rc_statement *statement)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(statement_context);
-	status = error->sqlerrcode == ERRCODE_LEASE_LOST ? RC_STORE_LEASE_LOST : RC_STORE_ERROR;
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !rc_worker_should_stop())
-		log_refusal(statement, error);
+	status = rc_store_status_of(unpack_sql_state(error->sqlerrcode));
+	if (status != RC_STORE_STALE && (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !rc_worker_should_stop()))
+		log_refusal(statement, error, rc_store_is_expected(status));
 	RESUME_INTERRUPTS();
 	return status;
 }

@@ -71,6 +71,7 @@ deliver(rc_look *look, char *failure)
 		observation = new_observation(look->nrequests);
 	observation->failure = failure;
 	observation->asked = look->walk.asked;
+	observation->endpoint = look->walk.current;
 	observation->chain_id = look->network->chain_id;
 	look->observation = NULL;
 	free_look(look);

@@ -15,6 +15,7 @@
 /* How often a worker asks for the networks, and for due batches while none is due */
 #define NETWORKS_REFRESH_MS		2000
 #define CLAIM_RETRY_MS			1000
+#define STALE_RETRY_MS			100
 #define MAINTAIN_INTERVAL_MS	60000
 #define REPORT_INTERVAL_MS		1000
 #define REPORT_HEARTBEAT_MS		10000
@@ -34,6 +35,7 @@ typedef struct cycle
 	rc_timer   *timer;			/* until the network's rate limit lets the look begin; else NULL */
 	rc_look    *look;			/* NULL once observed */
 	rc_observation *observation;
+	bool		news;			/* a failure is one that wasn't logged yet */
 	int64_t		started_ms;
 	int64_t		renew_at_ms;
 } cycle;
@@ -184,8 +186,83 @@ end_cycle(network_loop *loop, rc_cycle_report *report, int64_t started_ms, bool 
 	engine->reported = false;
 }
 
-/* Tells the database what was observed, if there is anything to tell, and ends the lease if it should. True: a failure is new */
+/* A configuration of a network is out of date: all of them are read anew before the next claim */
+static void
+refresh_soon(network_loop *loop)
+{
+	loop->engine->refresh_at_ms = 0;
+	loop->claim_at_ms = rc_now_ms() + STALE_RETRY_MS;
+}
+
+/* Settle refuses what the endpoint answered, or doesn't believe it: then nothing was observed. Takes over why */
+static void
+discard_observation(rc_observation *observation, char *why)
+{
+	free(observation->failure);
+	observation->failure = why;
+}
+
+/* What settle says of a whole look; false: its rows are about requests */
 static bool
+take_look_outcome(cycle *cycle, const rc_rows *outcomes, rc_counters *counters)
+{
+	const char *outcome = outcomes->nrows == 1 ? rc_cell(outcomes, 0, 0) : "";
+
+	if (strcmp(outcome, "doubted") == 0)
+	{
+		counters->errors++;
+		discard_observation(cycle->observation, rc_strdup(rc_cell(outcomes, 0, 5)));
+	}
+	else if (strcmp(outcome, "stale") == 0)
+	{
+		counters->skipped += cycle->batch->nrequests;
+		refresh_soon(cycle->loop);
+	}
+	else
+		return false;
+	return true;
+}
+
+/* Data that can't be: the endpoint rests, and the failure is handed over in place of what it answered */
+static char *
+blame_endpoint(cycle *cycle, bool release)
+{
+	rc_observation *observation = cycle->observation;
+	int			errors;
+
+	rc_endpoint_failed(observation->endpoint,
+					   rc_failure_make(RC_FAILURE_MALFORMED, "the database refuses what it answered"));
+	discard_observation(observation, rc_asprintf("%s: %s", observation->endpoint->shown, observation->endpoint->error));
+	return rc_observation_to_json(observation, cycle->batch, true, release, &errors);
+}
+
+/* Gives the lease back together with what was observed, or with the failure */
+static rc_store_status
+settle(engine *engine, cycle *cycle, char *json, bool release, rc_counters *counters)
+{
+	const rc_engine_options *options = engine->options;
+	rc_rows		outcomes = {0};
+	rc_store_status status = rc_protocol_settle(options->store, options->worker_id, cycle->batch, json, &outcomes);
+
+	if (status == RC_STORE_REFUSED && cycle->observation->endpoint != NULL)
+	{
+		counters->errors++;
+		free(json);
+		json = blame_endpoint(cycle, release);
+		status = rc_protocol_settle(options->store, options->worker_id, cycle->batch, json, &outcomes);
+	}
+	if (status == RC_STORE_OK && !take_look_outcome(cycle, &outcomes, counters))
+	{
+		cycle->loop->tip_refresh_at_ms = rc_now_ms() + TIP_REFRESH_MS;
+		cycle->news |= take_outcomes(engine, &outcomes, counters);
+	}
+	rc_rows_free(&outcomes);
+	free(json);
+	return status;
+}
+
+/* Tells the database what was observed, if there is anything to tell, and ends the lease if it should */
+static void
 hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 {
 	const rc_engine_options *options = engine->options;
@@ -194,26 +271,15 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	bool		release = loop->network->poll_interval_ms != loop->network->lease_ms;
 	bool		always = cycle->batch->failing || rc_now_ms() >= loop->tip_refresh_at_ms;
 	int			errors;
-	bool		news = false;
 	char	   *json = rc_observation_to_json(observation, cycle->batch, always, release, &errors);
-	rc_rows		outcomes = {0};
 	rc_store_status status = RC_STORE_OK;
 
 	counters->errors += observation->failure ? 1 : errors;
-	counters->scanned += observation->failure ? 0 : cycle->batch->nrequests - errors;
 	if (json != NULL)
-	{
-		status = rc_protocol_settle(options->store, options->worker_id, cycle->batch, json, &outcomes);
-		if (status == RC_STORE_OK)
-		{
-			loop->tip_refresh_at_ms = rc_now_ms() + TIP_REFRESH_MS;
-			news = take_outcomes(engine, &outcomes, counters);
-		}
-		rc_rows_free(&outcomes);
-		free(json);
-	}
+		status = settle(engine, cycle, json, release, counters);
 	else if (release)
 		status = rc_protocol_release(options->store, options->worker_id, cycle->batch, false);
+	counters->scanned += observation->failure ? 0 : cycle->batch->nrequests - errors;
 	if (status == RC_STORE_LEASE_LOST)
 		counters->skipped += cycle->batch->nrequests;
 	else if (status != RC_STORE_OK)
@@ -222,22 +288,30 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 		if (stopping(engine))
 			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
 	}
-	return news;
 }
 
 /* The last step of a cycle: settle, count, log */
 static void
 finish_cycle(engine *engine, cycle *cycle)
 {
+	const rc_engine_options *options = engine->options;
 	network_loop *loop = cycle->loop;
 	rc_cycle_report report = {.counters = {.cycles = 1,.claimed = cycle->batch->nrequests}};
-	bool		news;
 
 	publish(engine, RC_STATE_SETTLING);
-	news = rc_cycle_log_failure(&loop->log, engine->options->host, loop->network, cycle->observation->failure);
-	news |= hand_over(engine, cycle, &report.counters);
-	end_cycle(loop, &report, cycle->started_ms, news);
 	loop->claim_at_ms = 0;
+	if (cycle->observation->asked)
+	{
+		hand_over(engine, cycle, &report.counters);
+		cycle->news |= rc_cycle_log_failure(&loop->log, options->host, loop->network, cycle->observation->failure);
+	}
+	else
+	{
+		/* The endpoints have begun to rest since the claim */
+		report.counters.skipped += cycle->batch->nrequests;
+		rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
+	}
+	end_cycle(loop, &report, cycle->started_ms, cycle->news);
 	free_cycle(cycle);
 }
 
@@ -372,13 +446,35 @@ followed(void *arg, rc_followed *followed)
 	end_cycle(loop, &report, loop->follow_started_ms, news);
 }
 
+/*
+ * When the network may be claimed, or followed on; INT64_MAX: not by this
+ * worker. Who has nobody to ask leaves the requests to those who have, and
+ * finds out nothing about them. Network 0 is only put in order.
+ */
+static int64_t
+next_claim_ms(const network_loop *loop)
+{
+	const rc_network *network = loop->network;
+	int64_t		rest_until;
+
+	if (!loop->engine->available || loop->removed || loop->replacement != NULL || loop->follow != NULL ||
+		loop->ncycles >= BATCHES_IN_FLIGHT)
+		return INT64_MAX;
+	if (network->network_id == 0)
+		return loop->claim_at_ms;
+	if (network->kind == RC_KIND_NONE)
+		return INT64_MAX;
+	rest_until = rc_endpoints_rest_until(network->endpoints, network->nendpoints);
+	return rest_until > loop->claim_at_ms ? rest_until : loop->claim_at_ms;
+}
+
 /* Takes the next step along a chain, if it is due and no other worker is at it */
 static void
 follow_chain(engine *engine, network_loop *loop)
 {
 	const rc_engine_options *options = engine->options;
 
-	if (loop->follow != NULL || rc_now_ms() < loop->claim_at_ms || stopping(engine))
+	if (rc_now_ms() < next_claim_ms(loop) || stopping(engine))
 		return;
 	if (loop->follower == NULL)
 		loop->follower = rc_follower_create();
@@ -393,7 +489,7 @@ claim_batches(engine *engine, network_loop *loop)
 {
 	const rc_engine_options *options = engine->options;
 
-	while (loop->ncycles < BATCHES_IN_FLIGHT && rc_now_ms() >= loop->claim_at_ms && !stopping(engine))
+	while (rc_now_ms() >= next_claim_ms(loop) && !stopping(engine))
 	{
 		rc_batch   *batch;
 		rc_store_status status = rc_protocol_claim(options->store, options->worker_id, loop->network,
@@ -406,12 +502,30 @@ claim_batches(engine *engine, network_loop *loop)
 		}
 		else if (status == RC_STORE_OK)
 			schedule_claim(loop);
+		else if (status == RC_STORE_STALE)
+			refresh_soon(loop);
 		else
 		{
 			engine->counters.errors++;
 			loop->claim_at_ms = rc_now_ms() + CLAIM_RETRY_MS;
 		}
 	}
+}
+
+/* Gives up what is under way: it is due at once, for whoever comes first */
+static void
+end_looks(network_loop *loop)
+{
+	const rc_engine_options *options = loop->engine->options;
+
+	while (loop->cycles != NULL)
+	{
+		rc_protocol_release(options->store, options->worker_id, loop->cycles->batch, true);
+		free_cycle(loop->cycles);
+	}
+	if (loop->follow != NULL)
+		rc_follow_cancel(loop->follow);
+	loop->follow = NULL;
 }
 
 /* Adds a network, or takes note that its configuration has changed */
@@ -435,10 +549,15 @@ update_loop(engine *engine, rc_network *network)
 	loop->removed = false;
 	rc_network_free(loop->replacement);
 	loop->replacement = NULL;
-	if (strcmp(loop->network->version, network->version) != 0)
-		loop->replacement = network;
-	else
+	if (strcmp(loop->network->fingerprint, network->fingerprint) == 0)
 		rc_network_free(network);
+	else
+	{
+		/* What is being looked at by former settings would be refused as stale */
+		if (loop->network->version != network->version)
+			end_looks(loop);
+		loop->replacement = network;
+	}
 }
 
 /* Puts new configurations in place, and removes networks that are gone, where no cycle is in flight */
@@ -516,10 +635,8 @@ claim_everywhere(engine *engine)
 {
 	engine->exhausted = true;
 	replace_networks(engine);
-	for (network_loop *loop = engine->loops; loop != NULL && engine->available; loop = loop->next)
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
-		if (loop->removed || loop->replacement != NULL)
-			continue;
 		if (loop->network->kind == RC_KIND_BITCOIND)
 			follow_chain(engine, loop);
 		else
@@ -536,9 +653,10 @@ time_to_wait(engine *engine)
 
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
-		if (engine->available && loop->ncycles < BATCHES_IN_FLIGHT && loop->follow == NULL && loop->claim_at_ms < until &&
-			!loop->removed && loop->replacement == NULL)
-			until = loop->claim_at_ms;
+		int64_t		claim_ms = next_claim_ms(loop);
+
+		if (claim_ms < until)
+			until = claim_ms;
 		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
 			if (cycle->renew_at_ms < until)
 				until = cycle->renew_at_ms;

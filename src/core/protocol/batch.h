@@ -38,6 +38,7 @@ typedef struct rc_batch
 	int32_t		network_id;
 	int64_t		lo;				/* identifies the batch in its network */
 	char	   *token;			/* fencing token */
+	int64_t		version;		/* of the network, by which it is looked at */
 	bool		failing;		/* its last look failed: settle wants to hear of a success */
 	rc_tip_bounds bounds;
 	rc_request *requests;		/* oldest first */

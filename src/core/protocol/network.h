@@ -28,7 +28,8 @@ typedef struct rc_network
 	double		rate_limit;		/* HTTP requests per second over all workers; 0: no limit */
 	rc_endpoint *endpoints;		/* in order of preference */
 	int			nendpoints;
-	char	   *version;		/* changes when anything above does */
+	int64_t		version;		/* the database's: claims and observations name it */
+	char	   *fingerprint;	/* changes when anything above does */
 } rc_network;
 
 /* Replacements for the database's settings; 0 or NULL: take the database's */

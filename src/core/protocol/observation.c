@@ -81,8 +81,12 @@ rc_observation_to_json(const rc_observation *observation, const rc_batch *batch,
 	char	   *text = NULL;
 
 	*errors = 0;
+	json_object_object_add(object, "version", json_object_new_int64(batch->version));
 	if (observation->failure != NULL)
+	{
 		json_object_object_add(object, "failure", json_object_new_string(observation->failure));
+		json_object_object_add(object, "asked", json_object_new_boolean(observation->asked));
+	}
 	else
 	{
 		if (observation->chain_id != 0)

@@ -14,16 +14,17 @@
 static const rc_statement networks_statement = {
 	"networks",
 	"SELECT network_id, chain, network, kind, chain_id, confirmations, block_tag, batch_size,"
-	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, fingerprint"
+	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, fingerprint, version"
 	" FROM reconciler.worker_networks($1::text, $2::int, $3::interval, $4::interval)",
 	4
 };
 
 static const rc_statement claim_statement = {
 	"claim",
-	"SELECT lo, token, seq, address, token_contract, seen, settled, expiring, error, failing"
-	" FROM reconciler.claim($1::text, $2::int, $3::bigint, $4::int, $5::interval, $6::interval)",
-	6
+	"SELECT lo, token, seq, address, token_contract, seen, settled, expiring, error, failing,"
+	" min_tip_time, max_tip_time, tip_floor, floor_min_time"
+	" FROM reconciler.claim($1::text, $2::int, $3::bigint, $4::int, $5::interval, $6::interval, $7::bigint)",
+	7
 };
 
 static const rc_statement due_in_statement = {
@@ -96,13 +97,6 @@ interval_text(number_text *buffer, long ms)
 }
 
 void
-rc_rows_free(rc_rows *rows)
-{
-	free(rows->cells);
-	memset(rows, 0, sizeof(*rows));
-}
-
-void
 rc_batch_free(rc_batch *batch)
 {
 	if (batch == NULL)
@@ -134,7 +128,7 @@ rc_network_free(rc_network *network)
 	free(network->chain);
 	free(network->network);
 	free(network->block_tag);
-	free(network->version);
+	free(network->fingerprint);
 	free(network);
 }
 
@@ -222,8 +216,10 @@ network_from_row(const rc_rows *rows, int row, const rc_overrides *overrides)
 		replacement = overrides->endpoints(overrides->endpoints_ctx, rc_cell(rows, row, 3),
 										   network->chain, network->network);
 
-	/* Other endpoints, another version: the list's address stands for its content */
-	network->version = replacement ?
+	network->version = strtoll(rc_cell(rows, row, 14), NULL, 10);
+
+	/* Other endpoints, another fingerprint: the list's address stands for its content */
+	network->fingerprint = replacement ?
 		rc_asprintf("%s %p", rc_cell(rows, row, 13), (const void *) replacement) :
 		rc_strdup(rc_cell(rows, row, 13));
 	for (; replacement != NULL && *replacement != NULL; replacement++)
@@ -263,6 +259,21 @@ rc_protocol_networks(const rc_store *store, const char *worker_id, const rc_over
 	return RC_STORE_OK;
 }
 
+static int64_t
+cell_to_int64(const char *cell)
+{
+	return cell ? strtoll(cell, NULL, 10) : 0;
+}
+
+void
+rc_protocol_take_bounds(const rc_rows *rows, int col, rc_tip_bounds *bounds)
+{
+	bounds->min_time = cell_to_int64(rc_cell(rows, 0, col));
+	bounds->max_time = cell_to_int64(rc_cell(rows, 0, col + 1));
+	bounds->floor = cell_to_int64(rc_cell(rows, 0, col + 2));
+	bounds->floor_min_time = cell_to_int64(rc_cell(rows, 0, col + 3));
+}
+
 static void
 request_from_row(rc_request *request, const rc_rows *rows, int row)
 {
@@ -283,10 +294,10 @@ rc_store_status
 rc_protocol_claim(const rc_store *store, const char *worker_id, const rc_network *network,
 				  int64_t after, rc_batch **batch)
 {
-	number_text numbers[3];
+	number_text numbers[4];
 	number_text lease;
 	number_text poll;
-	const char *args[6];
+	const char *args[7];
 	rc_rows		rows = {0};
 	rc_store_status status;
 
@@ -296,6 +307,7 @@ rc_protocol_claim(const rc_store *store, const char *worker_id, const rc_network
 	args[3] = integer_text(&numbers[2], network->batch_size);
 	args[4] = interval_text(&lease, network->lease_ms);
 	args[5] = interval_text(&poll, network->poll_interval_ms);
+	args[6] = integer_text(&numbers[3], network->version);
 
 	*batch = NULL;
 	status = store->run(store->ctx, &claim_statement, args, &rows);
@@ -309,6 +321,8 @@ rc_protocol_claim(const rc_store *store, const char *worker_id, const rc_network
 	(*batch)->lo = strtoll(rc_cell(&rows, 0, 0), NULL, 10);
 	(*batch)->token = rc_strdup(rc_cell(&rows, 0, 1));
 	(*batch)->failing = cell_is_true(rc_cell(&rows, 0, 9));
+	(*batch)->version = network->version;
+	rc_protocol_take_bounds(&rows, 10, &(*batch)->bounds);
 	(*batch)->requests = rc_calloc((size_t) rows.nrows, sizeof(rc_request));
 	(*batch)->nrequests = rows.nrows;
 	for (int row = 0; row < rows.nrows; row++)

@@ -12,9 +12,15 @@ extern rc_store_status rc_protocol_networks(const rc_store *store, const char *w
 											const rc_overrides *overrides,
 											rc_network ***networks, int *n);
 
-/* Claims a due batch, the first after the position given; *batch is NULL when nothing is due */
+/*
+ * Claims a due batch, the first after the position given; *batch is NULL when
+ * nothing is due. RC_STORE_STALE: the network is to be read anew first.
+ */
 extern rc_store_status rc_protocol_claim(const rc_store *store, const char *worker_id,
 										 const rc_network *network, int64_t after, rc_batch **batch);
+
+/* min_tip_time, max_tip_time, tip_floor and floor_min_time of a claim's first row, from this column on */
+extern void rc_protocol_take_bounds(const rc_rows *rows, int col, rc_tip_bounds *bounds);
 
 /* Reserves n requests of the network's rate limit: *wait_ms until the first of them may be sent */
 extern rc_store_status rc_protocol_take_budget(const rc_store *store, const rc_network *network, int n, long *wait_ms);

@@ -8,6 +8,8 @@ typedef enum rc_store_status
 {
 	RC_STORE_OK,
 	RC_STORE_LEASE_LOST,		/* SQLSTATE RC001: the fencing token is not the current one */
+	RC_STORE_STALE,				/* SQLSTATE RC002: the network isn't any more what it was named as */
+	RC_STORE_REFUSED,			/* SQLSTATE class 22: the data can't be; already logged */
 	RC_STORE_ERROR,				/* refused; already logged with its SQLSTATE */
 	RC_STORE_GONE				/* extension or connection is gone: try again later */
 } rc_store_status;
@@ -31,6 +33,12 @@ typedef struct rc_rows
 #define rc_cell(rows, row, col) ((rows)->cells[(row) * (rows)->ncols + (col)])
 
 extern void rc_rows_free(rc_rows *rows);
+
+/* What an error of the server with this SQLSTATE means to the core */
+extern rc_store_status rc_store_status_of(const char *sqlstate);
+
+/* Does it stand in the log by itself? A lease that was lost or settings that changed are no errors */
+extern bool rc_store_is_expected(rc_store_status status);
 
 /*
  * run executes one statement in a READ COMMITTED transaction of its own and
