@@ -93,7 +93,7 @@ SELECT * FROM claimed(4);
 SELECT * FROM runs;
 
 -- A lease that ended without a word: somebody else's turn, under another token
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 CALL pass_time();
 INSERT INTO invoices (id) SELECT generate_series(1, 3);
 SELECT DISTINCT token AS first_token FROM reconciler.claim('w1', :net, -1, 10, '15 s', '15 s') \gset
@@ -137,7 +137,7 @@ SELECT * FROM claimed(2);
 SELECT * FROM runs;
 
 -- The queue is lost, as after a crash, and comes back with the next claim
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id, status) SELECT i, CASE WHEN i % 3 = 0 THEN 'confirmed' ELSE 'pending' END FROM generate_series(1, 9) i;
 TRUNCATE reconciler.queue, reconciler.batches, reconciler.network_state;
 INSERT INTO invoices (id) VALUES (10);
@@ -159,7 +159,7 @@ SELECT * FROM reconciler.claim('w1', :net, -1, 3, '15 s', '0 s');
 
 -- Plans that were made while the tables were empty must do when they aren't: a
 -- claim reads its batch, and not the table. Counted within the transaction.
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 TRUNCATE reconciler.batches;
 VACUUM ANALYZE reconciler.queue, reconciler.batches, reconciler.network_state;
 DO $$

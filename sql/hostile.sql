@@ -123,6 +123,7 @@ RESET SESSION AUTHORIZATION;
 SELECT * FROM look('100');
 SELECT * FROM shown;
 -- Nor can a daemon end what was paid: not by an answer, not by a failure
+TRUNCATE reconciler.transitions;
 UPDATE invoices SET status = 'pending', expires_at = clock_timestamp() - interval '1 minute' WHERE id < 3;
 UPDATE invoices SET status = 'pending', expires_at = clock_timestamp() - interval '2 hours' WHERE id = 3;
 CALL pass_time();

@@ -35,7 +35,7 @@ GRANT ALL ON shop.r TO regress_reconciler_thief;
 SET ROLE regress_reconciler_thief;
 SELECT reconciler.attach('shop.r');
 CREATE TRIGGER mine AFTER INSERT ON shop.r FOR EACH ROW EXECUTE FUNCTION reconciler.queue_request('1');
-SELECT reconciler._attach('shop.r', '{}', true);
+SELECT reconciler._attach('shop.r', '{}', true, true);
 SELECT * FROM reconciler.networks;
 SET ROLE regress_reconciler_shop;
 SELECT reconciler.attach('shop.r') > 0 AS attached;

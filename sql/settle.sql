@@ -83,7 +83,7 @@ FROM reconciler.transitions ORDER BY transition_id;
 SELECT tip_height, tip_hash, best_height, failures, error FROM reconciler.network_state;
 
 -- No expected amount: anything above 0. A 256-bit amount
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id, expected_amount_minor) VALUES (1, NULL), (2, NULL),
 	(3, 115792089237316195423570985008687907853269984665640564039457584007913129639935);
 SELECT * FROM cycle('{"1": ["0", "0"], "2": ["1", "1"],
@@ -93,7 +93,7 @@ SELECT * FROM cycle('{"1": ["1e9", "0"], "3": ["1", "-1"]}', 111);
 SELECT request_id, status, seen > 0 AS seen_some, error FROM known;
 
 -- Expiry: the last look comes at or after it, by our clock and by the chain's
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id, status, expires_at) VALUES
 	(1, 'pending', clock_timestamp() - interval '1 min'),
 	(2, 'pending', clock_timestamp() - interval '1 min'),
@@ -132,7 +132,7 @@ SELECT status FROM invoices WHERE id = 30;
 SELECT * FROM cycle('{"30": ["0", "0"]}', 129, '-1 min');
 
 -- Looks that fail change nothing, until the grace is over; and then nothing that was seen
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id, status, expires_at) VALUES
 	(1, 'pending', clock_timestamp() - interval '50 min'),
 	(2, 'pending', clock_timestamp() - interval '61 min'),
@@ -166,7 +166,7 @@ SELECT failures, error FROM reconciler.batches;
 SELECT failures, error, tip_height FROM reconciler.network_state;
 
 -- Nodes that must not be believed
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id, expires_at) VALUES (1, clock_timestamp() - interval '15 min');
 CREATE FUNCTION doubt() RETURNS text LANGUAGE sql AS $$
 	SELECT regexp_replace(error, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', '<time>') FROM reconciler.batches
@@ -197,7 +197,7 @@ SELECT * FROM cycle('{"1": ["0", "0"]}', 1, '100 days');
 SELECT best_height FROM reconciler.network_state;
 
 -- What the application does meanwhile counts
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id) SELECT generate_series(1, 5);
 UPDATE reconciler.batches SET due_at = '-infinity';
 SELECT lo, token, min(seq) AS seq FROM reconciler.claim('w1', :net, -1, 100, '15 s', '15 s') GROUP BY 1, 2 \gset
@@ -224,7 +224,7 @@ SELECT request_id, to_status FROM reconciler.settle('w1', :net, :lo, :'token', :
 SELECT lease_owner FROM reconciler.batches;
 
 -- A request that the application's own trigger won't let go stops no other
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id) SELECT generate_series(1, 9);
 CREATE FUNCTION stubborn() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -251,7 +251,7 @@ DROP TRIGGER stubborn ON invoices;
 SELECT * FROM cycle(:'paid');
 
 -- Rows of the queue whose request is closed, or is there no more, go
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 INSERT INTO invoices (id) VALUES (1), (2), (3);
 SET session_replication_role = replica;
 ALTER TABLE invoices DISABLE TRIGGER USER;
@@ -283,7 +283,7 @@ CREATE TABLE parts (
 ) PARTITION BY LIST (day);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
-TRUNCATE invoices;
+TRUNCATE invoices, reconciler.transitions;
 SELECT reconciler.attach('parts', allow_superuser_owner => true) > 0 AS attached;
 INSERT INTO parts (id, day) VALUES (1, 1), (1, 2), (2, 1);
 SELECT * FROM cycle('{"1": ["101", "101"], "2": ["101", "101"]}');

@@ -61,7 +61,7 @@ ALTER TABLE bills ENABLE ALWAYS TRIGGER reconciler_update;
 RESET client_min_messages;
 SELECT * FROM look('', '100', '100');
 SELECT state, address, seen FROM bills, queued;
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 
 -- Each part of the subject, changed before the look
 INSERT INTO bills (id) SELECT generate_series(1, 12);
@@ -87,14 +87,14 @@ SELECT id, state FROM bills WHERE state <> 'confirmed' ORDER BY id;
 SELECT source_id IS NOT NULL AS of_source, "session_user" = session_user AS by_us, count(*) FROM reconciler.transitions GROUP BY 1, 2;
 
 -- The same between the claim and the settle
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id) SELECT generate_series(1, 3);
 SELECT * FROM look($$CALL behind_our_back('UPDATE bills SET pay_to = ''0x00000000000000000000000000000000000000bb'' WHERE id = 2')$$, '100', '100');
 SELECT id, state FROM bills ORDER BY id;
 SELECT id, address, seen FROM queued;
 
 -- An expiry that was put off, or called off
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id, due) SELECT i, '2000-01-01' FROM generate_series(1, 4) i;
 CALL behind_our_back('UPDATE bills SET due = ''2100-01-01'' WHERE id = 1');
 CALL behind_our_back('UPDATE bills SET due = NULL WHERE id = 2');
@@ -104,7 +104,7 @@ SELECT id, state FROM bills ORDER BY id;
 SELECT id, expires_at, address, seen FROM queued;
 
 -- A bad request that was put right is not expired for what it was
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id, pay_to, due) SELECT i, 'nowhere', '2000-01-01' FROM generate_series(1, 2) i;
 INSERT INTO bills (id) VALUES (3);
 SELECT id, invalid FROM queued;
@@ -114,7 +114,7 @@ SELECT id, state FROM bills WHERE id = 1;
 SELECT id, invalid FROM queued;
 
 -- The write itself compares, should the row be another one than was read
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id) SELECT generate_series(1, 6);
 SELECT max(source_id) AS source FROM reconciler.sources \gset
 SELECT array_agg(ROW(NULL, r.request_id, r.status, 'confirmed', NULL, NULL, NULL, r.expires_at, r.held)::reconciler._change ORDER BY r.request_id) AS changes
@@ -141,7 +141,7 @@ BEGIN
 		AS o(outcome text, request_id text, reason text);
 END
 $$;
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id) VALUES (1);
 SELECT * FROM missed('');
 SELECT id, address FROM queued;
@@ -157,7 +157,7 @@ SELECT * FROM missed($$CALL behind_our_back('UPDATE bills SET state = ''cancelle
 SELECT id, address FROM queued;
 
 -- A row that a trigger changes before its turn comes has another subject then
-TRUNCATE bills;
+TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id) VALUES (1), (2);
 CREATE FUNCTION swap() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -3,9 +3,8 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -16,20 +15,6 @@
 
 PG_FUNCTION_INFO_V1(reconciler_attach);
 PG_FUNCTION_INFO_V1(reconciler_detach);
-
-/* The owner of the function that is running: the extension's */
-static Oid
-extension_owner(FunctionCallInfo fcinfo)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
 
 /* A relation that can be attached, and that belongs to the caller */
 static void
@@ -70,28 +55,6 @@ lock_relation(Oid relation, const char *what, LOCKMODE mode)
 	check_relation(relation, what);
 }
 
-/* Runs one of the extension's own functions with its owner's rights; returns its result */
-static Datum
-run_as_owner(FunctionCallInfo fcinfo, const char *query, int nargs, Datum *values, const char *nulls)
-{
-	Oid			types[3] = {REGCLASSOID, JSONBOID, BOOLOID};
-	Oid			saved_user;
-	int			saved_context;
-	Datum		result;
-	bool		isnull;
-
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(query, nargs, types, values, nulls, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "unexpected result of \"%s\"", query);
-	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	SPI_finish();
-	SetUserIdAndSecContext(saved_user, saved_context);
-	return result;
-}
-
 static void
 refuse_null_relation(void)
 {
@@ -101,12 +64,13 @@ refuse_null_relation(void)
 			 errhint("Name the table: 'schema.table'.")));
 }
 
-/* attach(relation, columns, allow_superuser_owner): the new source's id */
+/* attach(relation, columns, allow_superuser_owner, reopen): the new source's id */
 Datum
 reconciler_attach(PG_FUNCTION_ARGS)
 {
-	Datum		values[3];
-	char		nulls[4] = "   ";
+	Oid			types[4] = {REGCLASSOID, JSONBOID, BOOLOID, BOOLOID};
+	Datum		values[4];
+	char		nulls[5] = "    ";
 
 	if (PG_ARGISNULL(0))
 		refuse_null_relation();
@@ -115,13 +79,15 @@ reconciler_attach(PG_FUNCTION_ARGS)
 	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
 	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
 	values[2] = BoolGetDatum(!PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
-	return run_as_owner(fcinfo, "SELECT reconciler._attach($1, $2, $3)", 3, values, nulls);
+	values[3] = BoolGetDatum(!PG_ARGISNULL(3) && PG_GETARG_BOOL(3));
+	return rc_run_as_extension_owner(fcinfo, "SELECT reconciler._attach($1, $2, $3, $4)", 4, types, values, nulls);
 }
 
 /* detach(relation) */
 Datum
 reconciler_detach(PG_FUNCTION_ARGS)
 {
+	Oid			types[1] = {REGCLASSOID};
 	Datum		values[1];
 
 	if (PG_ARGISNULL(0))
@@ -129,6 +95,6 @@ reconciler_detach(PG_FUNCTION_ARGS)
 	/* DROP TRIGGER will ask for this lock; asked for first, it can't deadlock with our own. */
 	lock_relation(PG_GETARG_OID(0), "detach", AccessExclusiveLock);
 	values[0] = PG_GETARG_DATUM(0);
-	(void) run_as_owner(fcinfo, "SELECT reconciler._detach($1)", 1, values, NULL);
+	(void) rc_run_as_extension_owner(fcinfo, "SELECT reconciler._detach($1)", 1, types, values, NULL);
 	PG_RETURN_VOID();
 }

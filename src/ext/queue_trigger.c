@@ -1,20 +1,24 @@
 /* queue_trigger.c: the trigger on attached tables, which keeps their rows in the queue */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "extension.h"
 #include "miscadmin.h"
 #include "queue_trigger.h"
 #include "source.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(reconciler_queue_request);
 
@@ -25,8 +29,32 @@ typedef enum queue_statement
 	QUEUE_TOUCH,
 	QUEUE_REMOVE,
 	QUEUE_CLEAR,
+	QUEUE_WHY_NOT,
 	QUEUE_STATEMENTS
 } queue_statement;
+
+/* What a statement is about: the source, and the table whose trigger says so */
+typedef struct queue_origin
+{
+	int32		source_id;
+	List	   *relations;		/* the table and, of a partition, those above it; NIL: nobody asks */
+} queue_origin;
+
+/* Further rows of one statement get no warning */
+#define MAX_WARNINGS 10
+
+/*
+ * Is it the source's table? The trigger of a copy (of a schema that was copied
+ * between databases, say) has the number of another table's source in it.
+ */
+#define OF_SOURCE(relations) "(" relations " IS NULL OR EXISTS (SELECT FROM reconciler.sources AS s" \
+	" WHERE s.source_id OPERATOR(pg_catalog.=) $1" \
+	" AND s.relation::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (" relations ")))"
+
+/* The last that was decided about a request */
+#define LAST_TRANSITION(columns) "(SELECT " columns " FROM reconciler.transitions AS t" \
+	" WHERE t.source_id OPERATOR(pg_catalog.=) $1 AND t.request_id OPERATOR(pg_catalog.=) $2" \
+	" ORDER BY t.transition_id DESC LIMIT 1)"
 
 /* Operators are named with their schema: the caller's search_path is in force. */
 static const char *const statement_texts[QUEUE_STATEMENTS] = {
@@ -41,6 +69,8 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" FROM reconciler.networks AS n WHERE n.network_id OPERATOR(pg_catalog.=) coalesce("
 	"(SELECT m.network_id FROM reconciler.networks AS m"
 	" WHERE m.chain OPERATOR(pg_catalog.=) $4 AND m.network OPERATOR(pg_catalog.=) $5), 0)"
+	" AND " OF_SOURCE("$11")
+	" AND coalesce(" LAST_TRANSITION("NOT reconciler._is_over(t.to_status, t.reason, t.at, $9)") ", true)"
 	" ON CONFLICT (source_id, request_id) DO UPDATE SET seq = DEFAULT, status = excluded.status,"
 	" network_id = excluded.network_id, address = excluded.address, token_contract = excluded.token_contract,"
 	" expected = excluded.expected, expires_at = excluded.expires_at, invalid = excluded.invalid,"
@@ -49,19 +79,24 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" seen = NULL, settled = NULL, error = NULL, error_at = NULL",
 	[QUEUE_TOUCH] =
 	"UPDATE reconciler.queue SET status = $3, expires_at = $4"
-	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
+	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2 AND " OF_SOURCE("$5"),
 	[QUEUE_REMOVE] =
 	"DELETE FROM reconciler.queue"
-	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
+	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2 AND " OF_SOURCE("$3"),
 	[QUEUE_CLEAR] =
-	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1",
+	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1 AND " OF_SOURCE("$2"),
+	[QUEUE_WHY_NOT] =
+	"SELECT " OF_SOURCE("$3") ", (SELECT s.relation::pg_catalog.oid FROM reconciler.sources AS s"
+	" WHERE s.source_id OPERATOR(pg_catalog.=) $1), " LAST_TRANSITION("t.reason"),
 };
 
-#define PUT_ARGUMENTS 10
+#define PUT_ARGUMENTS 11
 
 static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-NUMERICOID, TIMESTAMPTZOID, TEXTOID};
-static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+NUMERICOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID};
+static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, OIDARRAYOID};
+static Oid	remove_types[] = {INT4OID, TEXTOID, OIDARRAYOID};
+static Oid	clear_types[] = {INT4OID, OIDARRAYOID};
 
 /* The prepared statement; one plan whatever the parameters */
 static SPIPlanPtr
@@ -107,14 +142,107 @@ set_text(Datum *values, char *nulls, int position, const char *text)
 	values[position] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+/* The tables of the origin as a parameter */
+static void
+set_relations(Datum *values, char *nulls, int position, const queue_origin *origin)
+{
+	int			n = list_length(origin->relations);
+	Datum	   *oids = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		oids[i] = ObjectIdGetDatum(list_nth_oid(origin->relations, i));
+	nulls[position] = n == 0 ? 'n' : ' ';
+	values[position] = n == 0 ? (Datum) 0 :
+		PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
+static char *
+table_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
+}
+
+/* Says once a session that a table isn't observed: the application goes on, and would not want to lose its rows */
+static void
+warn_of_copy(const queue_origin *origin)
+{
+	static List *warned = NIL;
+	Oid			top = llast_oid(origin->relations);
+	char	   *name = table_name(top);
+	MemoryContext previous;
+
+	if (list_member_oid(warned, top))
+		return;
+	previous = MemoryContextSwitchTo(TopMemoryContext);
+	warned = lappend_oid(warned, top);
+	MemoryContextSwitchTo(previous);
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("reconciler does not observe the requests of table %s", name),
+			 errdetail("It is not attached: its triggers came with a copy, and name source %d, which is another table or none.",
+					   origin->source_id),
+			 errhint("To have it observed: SELECT reconciler.attach(%s); else drop the triggers reconciler_insert, "
+					 "reconciler_update, reconciler_delete and reconciler_truncate.", quote_literal_cstr(name))));
+}
+
+/* Says that a request is open in the table and stays over for the reconciler */
+static void
+warn_of_reopening(const char *name, const char *id, const char *reason)
+{
+	static TimestampTz statement = 0;
+	static int	nwarnings = 0;
+	bool		confirmed = strcmp(reason, "settled") == 0;
+
+	if (statement != GetCurrentStatementStartTimestamp())
+		nwarnings = 0;
+	statement = GetCurrentStatementStartTimestamp();
+	if (++nwarnings > MAX_WARNINGS)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("request %s of table %s is not observed again: reconciler has %s it before", id, name,
+					confirmed ? "confirmed" : "expired"),
+			 nwarnings == MAX_WARNINGS ? errdetail("This statement may have opened others, too.") : 0,
+			 errhint("Was an old copy of the row saved over it? To have it observed again: SELECT reconciler.reopen(%s, %s);%s",
+					 quote_literal_cstr(name), quote_literal_cstr(id),
+					 confirmed ? "" : " or give it an expires_at that lies ahead.")));
+}
+
+/* Why has a statement written nothing? Warns if that isn't as it should be */
+static void
+ask_why_not(const queue_origin *origin, const char *id)
+{
+	Datum		values[3];
+	char		nulls[4] = "   ";
+	bool		isnull;
+	bool		of_source;
+	Oid			relation;
+	char	   *reason;
+
+	if (origin->relations == NIL)
+		return;
+	values[0] = Int32GetDatum(origin->source_id);
+	set_text(values, nulls, 1, id);
+	set_relations(values, nulls, 2, origin);
+	if (run_statement(QUEUE_WHY_NOT, 3, remove_types, values, nulls) != 1)
+		elog(ERROR, "could not look for the reason in reconciler.transitions");
+	of_source = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	relation = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
+	if (!of_source)
+		warn_of_copy(origin);
+	else if (reason != NULL)
+		warn_of_reopening(table_name(relation), id, reason);
+}
+
 /* Queues an open request, as one that has just arrived */
-void
-queue_put_request(int32 source_id, const source_row *row)
+static void
+put_request(const queue_origin *origin, const source_row *row)
 {
 	Datum		values[PUT_ARGUMENTS];
-	char		nulls[PUT_ARGUMENTS + 1] = "          ";
+	char		nulls[PUT_ARGUMENTS + 1] = "           ";
 
-	values[0] = Int32GetDatum(source_id);
+	values[0] = Int32GetDatum(origin->source_id);
 	set_text(values, nulls, 1, row->id);
 	set_text(values, nulls, 2, row->status);
 	set_text(values, nulls, 3, row->chain);
@@ -127,32 +255,56 @@ queue_put_request(int32 source_id, const source_row *row)
 	nulls[8] = row->has_expiry ? ' ' : 'n';
 	values[8] = TimestampTzGetDatum(row->expires_at);
 	set_text(values, nulls, 9, row->invalid);
-	run_statement(QUEUE_PUT, PUT_ARGUMENTS, put_types, values, nulls);
+	set_relations(values, nulls, 10, origin);
+	if (run_statement(QUEUE_PUT, PUT_ARGUMENTS, put_types, values, nulls) == 0)
+		ask_why_not(origin, row->id);
+}
+
+void
+queue_put_request(int32 source_id, const source_row *row)
+{
+	queue_origin origin = {source_id, NIL};
+
+	put_request(&origin, row);
 }
 
 /* Follows a change that leaves valid what was observed; false if the request isn't queued */
 static bool
-touch_request(int32 source_id, const source_row *row)
+touch_request(const queue_origin *origin, const source_row *row)
 {
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	Datum		values[5];
+	char		nulls[6] = "     ";
 
-	values[0] = Int32GetDatum(source_id);
+	values[0] = Int32GetDatum(origin->source_id);
 	set_text(values, nulls, 1, row->id);
 	set_text(values, nulls, 2, row->status);
 	nulls[3] = row->has_expiry ? ' ' : 'n';
 	values[3] = TimestampTzGetDatum(row->expires_at);
-	return run_statement(QUEUE_TOUCH, 4, touch_types, values, nulls) > 0;
+	set_relations(values, nulls, 4, origin);
+	return run_statement(QUEUE_TOUCH, 5, touch_types, values, nulls) > 0;
 }
 
 static void
-remove_request(int32 source_id, const source_row *row)
+remove_request(const queue_origin *origin, const source_row *row)
+{
+	Datum		values[3];
+	char		nulls[4] = "   ";
+
+	values[0] = Int32GetDatum(origin->source_id);
+	set_text(values, nulls, 1, row->id);
+	set_relations(values, nulls, 2, origin);
+	run_statement(QUEUE_REMOVE, 3, remove_types, values, nulls);
+}
+
+static void
+clear_requests(const queue_origin *origin)
 {
 	Datum		values[2];
+	char		nulls[3] = "  ";
 
-	values[0] = Int32GetDatum(source_id);
-	values[1] = CStringGetTextDatum(row->id);
-	run_statement(QUEUE_REMOVE, 2, touch_types, values, NULL);
+	values[0] = Int32GetDatum(origin->source_id);
+	set_relations(values, nulls, 1, origin);
+	run_statement(QUEUE_CLEAR, 2, clear_types, values, nulls);
 }
 
 static bool
@@ -177,27 +329,27 @@ is_open(const source_row *row)
 }
 
 static void
-follow_insert(int32 source_id, const source_row *row)
+follow_insert(const queue_origin *origin, const source_row *row)
 {
 	if (is_open(row))
-		queue_put_request(source_id, row);
+		put_request(origin, row);
 }
 
 static void
-follow_delete(int32 source_id, const source_row *row)
+follow_delete(const queue_origin *origin, const source_row *row)
 {
 	if (is_open(row))
-		remove_request(source_id, row);
+		remove_request(origin, row);
 }
 
 static void
-follow_update(int32 source_id, const source_row *before, const source_row *now)
+follow_update(const queue_origin *origin, const source_row *before, const source_row *now)
 {
-	if (is_open(before) && is_open(now) && same_subject(before, now) && touch_request(source_id, now))
+	if (is_open(before) && is_open(now) && same_subject(before, now) && touch_request(origin, now))
 		return;
 	if (!is_open(now) || !same_text(before->id, now->id))
-		follow_delete(source_id, before);
-	follow_insert(source_id, now);
+		follow_delete(origin, before);
+	follow_insert(origin, now);
 }
 
 /* The trigger's argument source_id, after a check that it was called as attach has made it */
@@ -216,7 +368,7 @@ check_call(FunctionCallInfo fcinfo)
 }
 
 static void
-follow_trigger(int32 source_id, TriggerData *data)
+follow_trigger(const queue_origin *origin, TriggerData *data)
 {
 	const char *const *names = (const char *const *) data->tg_trigger->tgargs + 1;
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
@@ -225,35 +377,30 @@ follow_trigger(int32 source_id, TriggerData *data)
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 	{
-		Datum		value = Int32GetDatum(source_id);
-
-		run_statement(QUEUE_CLEAR, 1, touch_types, &value, NULL);
+		clear_requests(origin);
 		return;
 	}
 	source_row_read(&before, data->tg_trigtuple, desc, names);
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		follow_insert(source_id, &before);
+		follow_insert(origin, &before);
 	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		follow_delete(source_id, &before);
+		follow_delete(origin, &before);
 	else
 	{
 		source_row_read(&now, data->tg_newtuple, desc, names);
-		follow_update(source_id, &before, &now);
+		follow_update(origin, &before, &now);
 	}
 }
 
-/* The owner of a function */
-static Oid
-function_owner(Oid function)
+/* Where the trigger's call comes from */
+static queue_origin
+origin_of(int32 source_id, Relation relation)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner;
+	queue_origin origin = {source_id, list_make1_oid(RelationGetRelid(relation))};
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	if (relation->rd_rel->relispartition)
+		origin.relations = list_concat(origin.relations, get_partition_ancestors(RelationGetRelid(relation)));
+	return origin;
 }
 
 /*
@@ -265,14 +412,16 @@ Datum
 reconciler_queue_request(PG_FUNCTION_ARGS)
 {
 	int32		source_id = check_call(fcinfo);
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	queue_origin origin = origin_of(source_id, data->tg_relation);
 	Oid			saved_user;
 	int			saved_context;
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(function_owner(fcinfo->flinfo->fn_oid), saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(rc_extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	follow_trigger(source_id, (TriggerData *) fcinfo->context);
+	follow_trigger(&origin, data);
 	SPI_finish();
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return PointerGetDatum(NULL);

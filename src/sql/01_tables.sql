@@ -81,6 +81,13 @@ CREATE TABLE sources (
 	resynced_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Tables that were attached: attached again, they get the number back under which
+-- their requests were decided.
+CREATE TABLE former_sources (
+	relation regclass PRIMARY KEY,
+	source_id int NOT NULL
+);
+
 -- One row per open request.
 CREATE UNLOGGED TABLE queue (
 	seq bigint GENERATED ALWAYS AS IDENTITY,	-- order of arrival; a changed request arrives anew

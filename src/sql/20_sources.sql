@@ -247,25 +247,47 @@ BEGIN
 	END LOOP;
 END $$;
 
+CREATE FUNCTION _warn_of_reopening(of_source int, over bigint, example text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	relation regclass := (SELECT s.relation FROM reconciler.sources AS s WHERE s.source_id = of_source);
+BEGIN
+	RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
+		MESSAGE = format('%s open requests of table %s are not observed again, %s among them: reconciler has confirmed or expired them before',
+			over, relation, example),
+		HINT = format('Were old copies of the rows saved over them? To have one observed again: SELECT reconciler.reopen(%L, %L); all of them: detach the table and attach it with reopen => true.',
+			relation::text, example);
+END $$;
+
 -- Brings the queue rows of a source in line with its table; one snapshot for
 -- both, so that what the application does meanwhile is left to the triggers.
 -- The queue's statistics are as good as none just when this matters: a nested
 -- loop over what is taken for an empty table would never end.
 CREATE FUNCTION _resync(source_id int) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 DECLARE
 	changes bigint;
+	over bigint;
+	example text;
 BEGIN
-	WITH wanted AS MATERIALIZED (
+	WITH found AS MATERIALIZED (
+		SELECT o.*, coalesce((
+			SELECT reconciler._is_over(t.to_status, t.reason, t.at, o.expires_at) FROM reconciler.transitions AS t
+			WHERE t.source_id = _resync.source_id AND t.request_id = o.request_id
+			ORDER BY t.transition_id DESC LIMIT 1), false) AS over
+		FROM reconciler._open_requests(_resync.source_id) AS o
+	), wanted AS MATERIALIZED (
 		SELECT o.arrival, o.request_id, o.status, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,
 			reconciler._request_key(n.kind, n.network, o.address, o.token_contract) AS key,
 			reconciler._is_followed(n.kind) AS followed
-		FROM reconciler._open_requests(_resync.source_id) AS o
+		FROM found AS o
 			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network
 			JOIN reconciler.networks AS n ON n.network_id = coalesce(r.network_id, 0)
+		WHERE NOT o.over
 	), compared AS MATERIALIZED (
 		SELECT w.*, q.request_id AS queued, q.seq,
 			(w.network_id, w.expected, w.address, w.token_contract, w.chain, w.network)
@@ -306,7 +328,12 @@ BEGIN
 		RETURNING 1
 	)
 	SELECT (SELECT count(*) FROM stale) + (SELECT count(*) FROM changed)
-		+ (SELECT count(*) FROM touched) + (SELECT count(*) FROM missing) INTO changes;
+		+ (SELECT count(*) FROM touched) + (SELECT count(*) FROM missing),
+		(SELECT count(*) FROM found AS f WHERE f.over), (SELECT min(f.request_id) FROM found AS f WHERE f.over)
+		INTO changes, over, example;
+	IF over > 0 THEN
+		PERFORM reconciler._warn_of_reopening(_resync.source_id, over, example);
+	END IF;
 	RETURN changes;
 END $$;
 
@@ -326,8 +353,47 @@ BEGIN
 	RETURN found_id;
 END $$;
 
+-- Whatever their names are now
+CREATE FUNCTION _drop_triggers(relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	name text;
+BEGIN
+	FOR name IN
+		SELECT t.tgname FROM pg_trigger AS t
+		WHERE t.tgrelid = relation AND t.tgfoid = 'reconciler.queue_request'::regproc AND t.tgparentid = 0 ORDER BY 1
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', name, relation);
+	END LOOP;
+END $$;
+
+-- Lets a request be observed that was confirmed or has expired. False: it is being observed.
+CREATE FUNCTION _note_reopening(of_source int, id text, status text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF status IN ('pending', 'detected') AND EXISTS (SELECT FROM reconciler.queue AS q WHERE q.source_id = of_source AND q.request_id = id) THEN
+		RETURN false;
+	END IF;
+	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason)
+		SELECT of_source, s.relation::text, id, status, 'pending', 'reopened'
+		FROM reconciler.sources AS s WHERE s.source_id = of_source;
+	RETURN true;
+END $$;
+
+-- Likewise all that are open in the table.
+CREATE FUNCTION _note_reopenings(of_source int) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason)
+	SELECT $1, s.relation::text, o.request_id, t.to_status, o.status, 'reopened'
+	FROM reconciler.sources AS s CROSS JOIN reconciler._open_requests($1) AS o
+		CROSS JOIN LATERAL (SELECT l.* FROM reconciler.transitions AS l
+							WHERE l.source_id = $1 AND l.request_id = o.request_id
+							ORDER BY l.transition_id DESC LIMIT 1) AS t
+	WHERE s.source_id = $1 AND reconciler._is_over(t.to_status, t.reason, t.at, o.expires_at)
+$$;
+
 -- The part of attach that runs with the extension owner's rights; the caller's are checked.
-CREATE FUNCTION _attach(relation regclass, columns jsonb, allow_superuser_owner boolean) RETURNS int
+CREATE FUNCTION _attach(relation regclass, columns jsonb, allow_superuser_owner boolean, reopen boolean) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	mapping jsonb;
@@ -350,10 +416,17 @@ BEGIN
 	IF reconciler._superuser_owner(relation) IS NOT NULL AND allow_superuser_owner IS NOT TRUE THEN
 		PERFORM reconciler._refuse_superuser(relation, reconciler._superuser_owner(relation));
 	END IF;
-	INSERT INTO reconciler.sources (relation, columns, superuser_owner)
-		VALUES (relation, mapping, coalesce(allow_superuser_owner, false)) RETURNING sources.source_id INTO new_id;
+	-- Those that came with a copy of another table
+	PERFORM reconciler._drop_triggers(relation);
+	DELETE FROM reconciler.former_sources AS f WHERE f.relation = _attach.relation RETURNING f.source_id INTO new_id;
+	new_id := coalesce(new_id, nextval('reconciler.sources_source_id_seq')::int);
+	INSERT INTO reconciler.sources (source_id, relation, columns, superuser_owner)
+		VALUES (new_id, relation, mapping, allow_superuser_owner);
 	-- The table is locked against writers: what is there and what comes make up everything.
 	PERFORM reconciler._create_triggers(new_id, relation, mapping);
+	IF reopen THEN
+		PERFORM reconciler._note_reopenings(new_id);
+	END IF;
 	PERFORM reconciler._resync(new_id);
 	RETURN new_id;
 END $$;
@@ -362,18 +435,18 @@ CREATE FUNCTION _detach(relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	old_id int := reconciler._source_id(relation);
-	name text;
 BEGIN
 	-- The source first: from here on its triggers may be dropped.
 	DELETE FROM reconciler.sources AS s WHERE s.source_id = old_id;
-	FOREACH name IN ARRAY ARRAY['reconciler_insert', 'reconciler_update', 'reconciler_delete', 'reconciler_truncate'] LOOP
-		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', name, relation);
-	END LOOP;
+	DELETE FROM reconciler.former_sources AS f WHERE f.relation = _detach.relation;
+	INSERT INTO reconciler.former_sources (relation, source_id) VALUES (relation, old_id);
+	PERFORM reconciler._drop_triggers(relation);
 	DELETE FROM reconciler.queue AS q WHERE q.source_id = old_id;
 END $$;
 
 -- With the caller's rights: the caller must own the table.
-CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}', allow_superuser_owner boolean DEFAULT false) RETURNS int
+CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}', allow_superuser_owner boolean DEFAULT false,
+	reopen boolean DEFAULT false) RETURNS int
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_attach';
 
 CREATE FUNCTION detach(relation regclass) RETURNS void
@@ -419,17 +492,30 @@ BEGIN
 	RETURN relation;
 END $$;
 
+-- With the caller's rights on the table: UPDATE of the status.
+CREATE FUNCTION reopen(relation regclass, request_id text) RETURNS boolean
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_reopen';
+
+-- With the caller's rights: of the tables that are the caller's.
 CREATE FUNCTION resync(relation regclass DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_resync';
+
+CREATE FUNCTION _resync_tables(relation regclass, caller oid) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	changes bigint := 0;
 	orphans bigint;
 	s record;
 BEGIN
 	IF relation IS NOT NULL THEN
+		IF NOT (SELECT pg_has_role(caller, c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relation) THEN
+			RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('must be owner of table %s to resync it', relation);
+		END IF;
 		RETURN reconciler._resync(reconciler._source_id(relation));
 	END IF;
-	FOR s IN SELECT r.source_id, r.relation FROM reconciler.sources AS r ORDER BY r.source_id LOOP
+	FOR s IN SELECT r.source_id, r.relation FROM reconciler.sources AS r JOIN pg_class AS c ON c.oid = r.relation
+			 WHERE pg_has_role(caller, c.relowner, 'USAGE') ORDER BY r.source_id LOOP
 		-- One table that can't be read (a right was revoked, a column is gone) must not stop the others.
 		BEGIN
 			changes := changes + reconciler._resync(s.source_id);
@@ -563,6 +649,8 @@ BEGIN
 		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid AND q.source_id = s.source_id;
 	DELETE FROM reconciler.sources AS s USING pg_event_trigger_dropped_objects() AS d
 		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid;
+	DELETE FROM reconciler.former_sources AS s USING pg_event_trigger_dropped_objects() AS d
+		WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.relation = d.objid;
 	-- A warning, no error: pg_restore --clean drops triggers before their tables.
 	FOR lost IN
 		SELECT s.relation, d.address_names[3] AS name
@@ -597,12 +685,15 @@ CREATE EVENT TRIGGER reconciler_follow_drop ON sql_drop EXECUTE FUNCTION _follow
 
 COMMENT ON TABLE sources IS 'The attached tables, with the columns that make up their requests';
 COMMENT ON FUNCTION queue_request() IS 'Trigger on attached tables: keeps the queue in step. Created by attach';
-COMMENT ON FUNCTION attach(regclass, jsonb, boolean) IS
-'Attaches a table, with the requests that are in it; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
+COMMENT ON TABLE former_sources IS 'Tables that were attached, with the number that they had';
+COMMENT ON FUNCTION reopen(regclass, text) IS
+'Sets a request to pending that reconciler has confirmed or expired, and has it observed again, which no other change of its status does; the caller needs UPDATE on the status. False: it is being observed';
+COMMENT ON FUNCTION attach(regclass, jsonb, boolean, boolean) IS
+'Attaches a table, with the requests that are in it; with reopen also those that were confirmed or had expired when it was attached before; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
 COMMENT ON FUNCTION detach(regclass) IS 'Detaches a table and leaves it as it was';
 COMMENT ON FUNCTION create_table(text, name, boolean) IS
 'Creates an ordinary table for payment requests, which belongs to the caller, and attaches it';
 COMMENT ON FUNCTION resync(regclass) IS
-'Brings the queue in line with an attached table (null: all of them), after its triggers were off; returns the number of changes';
+'Brings the queue in line with an attached table of the caller''s (null: all of them), after its triggers were off; returns the number of changes';
 COMMENT ON EVENT TRIGGER reconciler_guard_alter IS 'Refuses changes of attached tables that would break their mapping';
 COMMENT ON EVENT TRIGGER reconciler_follow_drop IS 'Forgets attached tables that are dropped, and warns when a trigger of theirs is dropped alone';

@@ -27,8 +27,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		ELSE 'the next look' END
 $$;
 
+-- One sentence: why an open request isn't queued.
+CREATE FUNCTION _why_not_queued(of_source int, relation regclass, id text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(
+		(SELECT CASE WHEN t.to_status NOT IN ('pending', 'detected') THEN
+				format('nothing: it was set to %s at %s (%s) and is not observed again, until it is reopened: SELECT reconciler.reopen(%L, %L)',
+					   t.to_status, t.at, t.reason, $2::text, $3) END
+		 FROM reconciler.transitions AS t WHERE t.source_id = $1 AND t.request_id = $3
+		 ORDER BY t.transition_id DESC LIMIT 1),
+		format('it is open but not queued: SELECT reconciler.resync(%L)', $2::text))
+$$;
+
+-- The caller must be able to read the request.
 CREATE FUNCTION explain(relation regclass, request_id text) RETURNS TABLE (item text, value text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_explain';
+
+CREATE FUNCTION _explain(relation regclass, request_id text) RETURNS TABLE (item text, value text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	of_source int := reconciler._source_id(relation);
@@ -42,7 +58,7 @@ BEGIN
 	SELECT r.status INTO current_status FROM reconciler._status_of(of_source, ARRAY[of_request]) AS r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
-			MESSAGE = format('table %s has no request %s', explain.relation, of_request),
+			MESSAGE = format('table %s has no request %s', _explain.relation, of_request),
 			HINT = 'Give the request''s id as text.';
 	END IF;
 	SELECT * INTO q FROM reconciler.queue AS k WHERE k.source_id = of_source AND k.request_id = of_request;
@@ -53,7 +69,7 @@ BEGIN
 	RETURN QUERY SELECT 'status', current_status;
 	IF q.seq IS NULL THEN
 		RETURN QUERY SELECT 'waits for', CASE WHEN current_status IN ('pending', 'detected')
-			THEN format('it is open but not queued: SELECT reconciler.resync(%L)', explain.relation::text)
+			THEN reconciler._why_not_queued(of_source, _explain.relation, of_request)
 			ELSE 'nothing: it is closed' END;
 	ELSE
 		RETURN QUERY SELECT v.item, v.value FROM (VALUES
@@ -82,4 +98,5 @@ END $$;
 
 COMMENT ON VIEW network_status IS
 'The networks, their endpoints without secrets, what is open on them, and how the last look went; network_id 0 is where requests of networks wait that are not registered';
-COMMENT ON FUNCTION explain(regclass, text) IS 'Why a request is where it is: what it waits for, what was seen of it, its history';
+COMMENT ON FUNCTION explain(regclass, text) IS
+'Why a request is where it is: what it waits for, what was seen of it, its history; for those who can read it';

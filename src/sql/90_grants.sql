@@ -11,6 +11,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	ORDER BY p.proname
 $$;
 
+-- A role may be a worker's and an application's.
+CREATE FUNCTION _revoke_schema(role regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+				   WHERE p.pronamespace = 'reconciler'::regnamespace AND a.grantee = role) THEN
+		EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
+	END IF;
+END $$;
+
 CREATE FUNCTION grant_worker(role regrole) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -30,7 +40,7 @@ BEGIN
 	FOR f IN SELECT reconciler._worker_functions() LOOP
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
 	END LOOP;
-	EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
+	PERFORM reconciler._revoke_schema(role);
 	PERFORM reconciler._release_role(role);
 END $$;
 
@@ -62,11 +72,7 @@ BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
 	END LOOP;
-	-- A worker's role, say, goes on to need it.
-	IF NOT EXISTS (SELECT FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(p.proacl) AS a
-				   WHERE p.pronamespace = 'reconciler'::regnamespace AND a.grantee = role) THEN
-		EXECUTE format('REVOKE USAGE ON SCHEMA reconciler FROM %s', role);
-	END IF;
+	PERFORM reconciler._revoke_schema(role);
 END $$;
 
 COMMENT ON FUNCTION grant_worker(regrole) IS 'Lets a role run reconcilerd: gives it the protocol''s functions, and nothing else';
@@ -112,12 +118,14 @@ GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers() TO pg_monitor;	-
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
 COMMENT ON TABLE batches IS 'Runs of the queue, the unit of lease; see the view leases';
-COMMENT ON TABLE transitions IS 'Every status change, with what was seen, where, and by which worker';
+COMMENT ON TABLE transitions IS
+'Every status change, with what was seen, where, and by which worker. This counts: a notification on channel reconciler is a hint to look here, which anybody can send';
 COMMENT ON TABLE network_state IS 'What workers know of a network at present; see the view network_status';
 COMMENT ON TABLE workers IS 'What workers outside the server report of themselves; see the view stat_workers';
 
 SELECT pg_catalog.pg_extension_config_dump('networks', 'WHERE network_id <> 0');
 SELECT pg_catalog.pg_extension_config_dump('sources', '');
+SELECT pg_catalog.pg_extension_config_dump('former_sources', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions', '');
 SELECT pg_catalog.pg_extension_config_dump('payments', '');
 SELECT pg_catalog.pg_extension_config_dump('cursors', '');

@@ -33,7 +33,7 @@ SQL
 
 my $kept = <<'SQL';
 SELECT n::text FROM reconciler.networks n ORDER BY n.network_id;
-SELECT s::text FROM reconciler.sources s ORDER BY s.source_id;
+SELECT source_id, relation, columns, superuser_owner, attached_at FROM reconciler.sources s ORDER BY s.source_id;
 SELECT t::text FROM reconciler.transitions t ORDER BY t.transition_id;
 SELECT pg_get_triggerdef(t.oid), t.tgenabled FROM pg_trigger t WHERE t.tgname LIKE 'reconciler%' ORDER BY t.tgrelid::regclass::text, t.tgname;
 SELECT p.proname, has_function_privilege('keeper', p.oid, 'EXECUTE') FROM pg_proc p WHERE p.pronamespace = 'reconciler'::regnamespace ORDER BY p.oid::regprocedure::text;
