@@ -22,21 +22,22 @@ CREATE FUNCTION claim() RETURNS void LANGUAGE sql AS $$
 	INSERT INTO held SELECT c.token, coalesce(c.height, 99) FROM reconciler.networks n, reconciler.claim_cursor('w', n.network_id, '1 min', '1 s') c
 	WHERE n.kind = 'bitcoind';
 $$;
+CREATE FUNCTION work(height bigint) RETURNS text LANGUAGE sql AS $$ SELECT lpad(to_hex(2 * height + 2), 64, '0') $$;
 -- Reads the next block, of a branch; outputs: [[txid, index, script, amount], …]
 CREATE FUNCTION read_block(branch text, outputs jsonb DEFAULT '[]') RETURNS int LANGUAGE sql AS $$
 	UPDATE held SET height = height + 1;
 	SELECT reconciler.advance_cursor('w', n.network_id, h.token, '1 min',
 		jsonb_build_object('height', h.height, 'hash', branch || h.height, 'time', 1700000000 + h.height * 600,
-			'previous', (SELECT c.hash FROM reconciler.cursors c)), outputs)
+			'previous', (SELECT c.hash FROM reconciler.cursors c), 'work', work(h.height)), outputs)
 	FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
 $$;
 CREATE FUNCTION undo(to_height bigint) RETURNS int LANGUAGE sql AS $$
 	UPDATE held SET height = to_height;
-	SELECT reconciler.undo_blocks('w', n.network_id, h.token, '1 min', to_height) FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
+	SELECT reconciler.undo_blocks('w', n.network_id, h.token, '1 min', to_height, work(1000)) FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
 $$;
 CREATE FUNCTION look_back() RETURNS void LANGUAGE sql AS $$
 	SELECT reconciler.begin_look_back('w', n.network_id, h.token, '1 min') FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
-	SELECT reconciler.end_look_back('w', n.network_id, h.token, '1 min') FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
+	SELECT reconciler.end_look_back('w', n.network_id, h.token, '1 min', NULL) FROM reconciler.networks n, held h WHERE n.kind = 'bitcoind';
 $$;
 CREATE FUNCTION settle() RETURNS TABLE (request_id text, outcome text, to_status text, reason text) LANGUAGE sql AS $$
 	SELECT s.request_id, s.outcome, s.to_status, s.reason FROM reconciler.networks n, held h, reconciler.settle_network('w', n.network_id, h.token, true) s
@@ -57,11 +58,12 @@ SELECT * FROM settle();
 -- Its request is closed: what it was paid with pays nobody else, however often it is read
 SELECT claim();
 UPDATE invoices SET address_canonical = lower(address_canonical), expected_amount_minor = 999 WHERE id = 'c';
-SELECT requests FROM reconciler.begin_look_back('w', :net, (SELECT token FROM held), '1 min');
-SELECT reconciler.look_back('w', :net, (SELECT token FROM held), '1 min', 101, 101, NULL,
-	'{"height": 100, "hash": "x100", "time": 1700060000}',
+SELECT requests, next_height, next_hash FROM reconciler.begin_look_back('w', :net, (SELECT token FROM held), '1 min');
+SELECT reconciler.look_back('w', :net, (SELECT token FROM held), '1 min', '{"height": 101, "hash": "y101", "previous": "x100", "time": 1700060600}', '[]');
+SELECT reconciler.look_back('w', :net, (SELECT token FROM held), '1 min', '{"height": 101, "hash": "x101", "previous": "x100", "time": 1700060600}', '[]') AS found;
+SELECT reconciler.look_back('w', :net, (SELECT token FROM held), '1 min', '{"height": 100, "hash": "x100", "previous": "x99", "time": 1700060000}',
 	jsonb_build_array(jsonb_build_array('t1', 0, :'key', 600), jsonb_build_array('t2', 0, :'key', 1000))) AS found;
-SELECT reconciler.end_look_back('w', :net, (SELECT token FROM held), '1 min') AS looked_back_for;
+SELECT reconciler.end_look_back('w', :net, (SELECT token FROM held), '1 min', NULL) AS looked_back_for;
 SELECT reconciler.note_mempool('w', :net, (SELECT token FROM held), '1 min',
 	jsonb_build_array(jsonb_build_array('t1', 1, :'key', 400)), '[]') AS in_mempool;
 SELECT count(*) FROM ledger WHERE request_id = 'c';
@@ -74,6 +76,9 @@ SELECT * FROM settle();
 
 -- A reorganisation: unconfirmed again, then in another block, also of a closed request
 SELECT claim();
+-- A chain with less work takes nothing back, nor does one that says nothing of its work
+SELECT reconciler.undo_blocks('w', :net, (SELECT token FROM held), '1 min', 100, work(100));
+SELECT reconciler.undo_blocks('w', :net, (SELECT token FROM held), '1 min', 100, NULL);
 SELECT undo(100);
 SELECT read_block('y', '[]'), read_block('y', jsonb_build_array(jsonb_build_array('t1', 0, :'key', 600), jsonb_build_array('t1', 1, :'key', 400)));
 SELECT * FROM ledger;
@@ -90,12 +95,13 @@ SELECT * FROM reconciler.unconfirmed_payments(:net) ORDER BY 1;
 SELECT request_id, look_back_due, seen_height FROM reconciler.queue;
 UPDATE held SET height = 200;
 SELECT requests, since <= 1700061800 AS since_the_payment FROM reconciler.begin_look_back('w', :net, (SELECT token FROM held), '1 min');
+-- A chain that takes the place of another has more work
 SELECT read_block('z', jsonb_build_array(jsonb_build_array('t3', 0, :'key', 5000)));
 SELECT request_id, txid, block_height, unproven, gone FROM ledger WHERE txid IN ('t1', 't3');
 
 -- More requests than one settling takes wait for something: every one gets its turn
 TRUNCATE invoices;
-SELECT reconciler.end_look_back('w', :net, (SELECT token FROM held), '1 min') AS looked_back_for;
+SELECT reconciler.end_look_back('w', :net, (SELECT token FROM held), '1 min', NULL) AS looked_back_for;
 INSERT INTO invoices (id, address_canonical) VALUES ('last', 'bcrt1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qzf4jry');
 SELECT look_back();
 INSERT INTO reconciler.payment_changes SELECT :net, 0, 'none' || i FROM generate_series(1, 6000) i;
@@ -115,4 +121,4 @@ SELECT sum(seq_tup_read + idx_tup_fetch) - :before < 5000 AS few_rows_read FROM 
 COMMIT;
 DROP EXTENSION reconciler CASCADE;
 DROP TABLE invoices, held;
-DROP FUNCTION claim(), read_block(text, jsonb), undo(bigint), look_back(), settle();
+DROP FUNCTION work(bigint), claim(), read_block(text, jsonb), undo(bigint), look_back(), settle();

@@ -69,27 +69,25 @@ reconciler_request_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result);
 }
 
-/* Hands over the rows of the last statement: id and time, as text */
+/* Hands over the rows of the last statement: id, time, age */
 static void
 return_rows(ReturnSetInfo *rsinfo)
 {
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		Datum		values[2];
-		bool		nulls[2];
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		Datum		values[3];
+		bool		nulls[3];
 
-		for (int column = 0; column < 2; column++)
-		{
-			char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1);
-
-			nulls[column] = value == NULL;
-			values[column] = value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-		}
+		/* Not the time as text: settings of the session would come between */
+		for (int column = 0; column < 3; column++)
+			values[column] = SPI_getbinval(row, desc, column + 1, &nulls[column]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }
 
-/* (source_id, ids): when the requests were made, as (id, text); nothing where the table doesn't say */
+/* (source_id, ids): when the requests were made, as (id, time, null: the table doesn't say, age of the last change) */
 Datum
 reconciler_created_at(PG_FUNCTION_ARGS)
 {
@@ -101,12 +99,14 @@ reconciler_created_at(PG_FUNCTION_ARGS)
 	rc_init_materialized_set(fcinfo);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (source_table_open(&table, PG_GETARG_INT32(0)) && table.created_at[0] != '\0')
+	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
 		const char *id = quote_identifier(table.names[COLUMN_ID]);
-		char	   *query = psprintf("SELECT t.%s::pg_catalog.text, t.%s::pg_catalog.timestamptz::pg_catalog.text FROM %s AS t"
+		const char *created_at = table.created_at[0] == '\0' ? "NULL::pg_catalog.timestamptz" :
+			psprintf("t.%s::pg_catalog.timestamptz", quote_identifier(table.created_at));
+		char	   *query = psprintf("SELECT t.%s::pg_catalog.text, %s, pg_catalog.age(t.xmin) FROM %s AS t"
 									 " WHERE t.%s OPERATOR(pg_catalog.=) ANY ($1::%s[])",
-									 id, quote_identifier(table.created_at), table.from, id, table.id_type);
+									 id, created_at, table.from, id, table.id_type);
 
 		owner_enter(&section, table.owner);
 		if (SPI_execute_with_args(query, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)

@@ -60,12 +60,12 @@ typedef struct queue_origin
 static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	[QUEUE_PUT] =
 	"INSERT INTO reconciler.queue AS q (source_id, request_id, status, network_id, address, token_contract,"
-	" expected, expires_at, invalid, chain, network, key, look_back_due)"
+	" expected, expires_at, invalid, chain, network, key, followed, look_back_due)"
 	" SELECT $1, $2, $3, n.network_id, $6, $7, $8, $9,"
 	" coalesce($10, reconciler._request_problem(n.kind, n.network, $6, $7)),"
 	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($4, '') END,"
 	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($5, '') END,"
-	" reconciler._request_key(n.kind, n.network, $6, $7), reconciler._is_followed(n.kind)"
+	" reconciler._request_key(n.kind, n.network, $6, $7), reconciler._is_followed(n.kind), reconciler._is_followed(n.kind)"
 	" FROM reconciler.networks AS n WHERE n.network_id OPERATOR(pg_catalog.=) coalesce("
 	"(SELECT m.network_id FROM reconciler.networks AS m"
 	" WHERE m.chain OPERATOR(pg_catalog.=) $4 AND m.network OPERATOR(pg_catalog.=) $5), 0)"
@@ -75,7 +75,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" network_id = excluded.network_id, address = excluded.address, token_contract = excluded.token_contract,"
 	" expected = excluded.expected, expires_at = excluded.expires_at, invalid = excluded.invalid,"
 	" chain = excluded.chain, network = excluded.network,"
-	" key = excluded.key, look_back_due = excluded.look_back_due, looking_back = false, look_back_error = NULL,"
+	" key = excluded.key, followed = excluded.followed, look_back_due = excluded.look_back_due, looking_back = false, look_back_error = NULL,"
 	" seen = NULL, settled = NULL, error = NULL, error_at = NULL",
 	[QUEUE_TOUCH] =
 	"UPDATE reconciler.queue SET status = $3, expires_at = $4"

@@ -106,7 +106,8 @@ CREATE UNLOGGED TABLE queue (
 	error_at timestamptz,
 	invalid text,				-- why the request can't be observed as it is
 	key bytea,					-- who is paid, as blocks name it; null: it can't be said
-	look_back_due boolean NOT NULL DEFAULT false,	-- on a followed network: older blocks are still to be read for it
+	followed boolean NOT NULL DEFAULT false,	-- its network is followed block by block
+	look_back_due boolean NOT NULL DEFAULT false,	-- so it is, and older blocks are still to be read for this request
 	looking_back boolean NOT NULL DEFAULT false,	-- they are being read
 	look_back_since timestamptz,	-- from when on
 	look_back_error text,		-- why that was not possible for all of them
@@ -118,6 +119,7 @@ CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
 CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
 CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
 CREATE INDEX queue_key ON queue (key) WHERE key IS NOT NULL;
+CREATE INDEX queue_expiry ON queue (network_id, expires_at, seq) WHERE followed;
 CREATE INDEX queue_look_back ON queue (network_id, seq) WHERE look_back_due OR looking_back;
 
 -- Runs [lo, hi) of the queue of one network: the unit of lease. Those of a
@@ -136,11 +138,59 @@ CREATE UNLOGGED TABLE batches (
 	poll_interval interval,		-- of the worker that claimed it
 	tip_floor bigint,			-- a tip below this height comes from a node that is behind
 	due_at timestamptz NOT NULL DEFAULT '-infinity',
-	last_owner text,			-- of a cursor's lease: it knows the mempool
 	failures int NOT NULL DEFAULT 0,
 	error text,
 	PRIMARY KEY (network_id, lo)
 ) WITH (fillfactor = 40);
+
+-- The lease of the cursor of a network that is followed: one worker reads its chain.
+CREATE UNLOGGED TABLE cursor_leases (
+	network_id int PRIMARY KEY,
+	lease_owner text,
+	lease_until timestamptz,
+	lease_token xid8,
+	claimed_at timestamptz,		-- the step of this lease began at or after it
+	poll_interval interval,		-- of the worker that claimed it
+	due_at timestamptz NOT NULL DEFAULT '-infinity',
+	last_owner text,			-- knows the mempool
+	failures int NOT NULL DEFAULT 0,
+	error text,
+	expiry_at timestamptz,		-- where the next settling goes on with what expires; null: from the start
+	expiry_seq bigint,
+	marked_at timestamptz		-- when follow_marks were written last
+) WITH (fillfactor = 40);
+
+-- No lease of anything: the queue was lost with them (a crash, a promotion, a
+-- restore), or there never was one.
+CREATE FUNCTION _queue_is_lost() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN NOT EXISTS (SELECT FROM reconciler.batches) AND NOT EXISTS (SELECT FROM reconciler.cursor_leases);
+END $$;
+
+COMMENT ON FUNCTION _queue_is_lost() IS 'Whether the queue has to be built from the attached tables';
+
+-- Up to where every open request of a source on a network has been looked back
+-- for: those that were last changed by a transaction before this one. So that a
+-- queue that is lost and built again doesn't mean to read the chain again.
+CREATE TABLE follow_marks (
+	network_id int NOT NULL,
+	source_id int NOT NULL,
+	before xid8 NOT NULL,
+	but text[] NOT NULL,		-- not these: older blocks were not to be had
+	PRIMARY KEY (network_id, source_id)
+);
+
+CREATE FUNCTION _unmark(source_id int, changes bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF changes > 0 AND NOT reconciler._queue_is_lost() THEN
+		DELETE FROM reconciler.follow_marks AS m WHERE m.source_id = _unmark.source_id;
+	END IF;
+END $$;
+
+COMMENT ON FUNCTION _unmark(int, bigint) IS
+'Requests of a source came to the queue late (its triggers were off): they were not followed until now, however old they are';
 
 -- Every status change, with what was seen.
 CREATE TABLE transitions (

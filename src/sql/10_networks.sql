@@ -138,7 +138,7 @@ BEGIN
 		network = CASE WHEN n.network_id = 0 THEN of_network END,
 		seen = NULL, settled = NULL, error = NULL, error_at = NULL,
 		key = reconciler._request_key(n.kind, of_network, q.address, q.token_contract),
-		look_back_due = reconciler._is_followed(n.kind), looking_back = false, look_back_error = NULL,
+		followed = reconciler._is_followed(n.kind), look_back_due = reconciler._is_followed(n.kind), looking_back = false, look_back_error = NULL,
 		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
 	FROM reconciler.networks AS n
@@ -247,16 +247,24 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	-- Another node or schedule: look at once, with a clean record.
 	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0, verify = false WHERE b.network_id = NEW.network_id;
+	UPDATE reconciler.cursor_leases AS l SET due_at = '-infinity', failures = 0 WHERE l.network_id = NEW.network_id;
 	-- Another chain: what was seen doesn't count, and what is being observed must find nothing.
 	IF OLD.kind <> NEW.kind OR OLD.chain_id IS DISTINCT FROM NEW.chain_id THEN
+		IF reconciler._is_followed(OLD.kind) <> reconciler._is_followed(NEW.kind) THEN
+			-- Batches or a cursor: the lease of one says nothing of the other.
+			DELETE FROM reconciler.batches AS b WHERE b.network_id = NEW.network_id;
+			DELETE FROM reconciler.cursor_leases AS l WHERE l.network_id = NEW.network_id;
+		END IF;
 		UPDATE reconciler.queue AS q
 			SET seq = DEFAULT, seen = NULL, settled = NULL, seen_height = NULL, error = NULL, error_at = NULL,
 				key = reconciler._request_key(NEW.kind, NEW.network, q.address, q.token_contract),
-				look_back_due = reconciler._is_followed(NEW.kind), looking_back = false, look_back_error = NULL,
+				followed = reconciler._is_followed(NEW.kind), look_back_due = reconciler._is_followed(NEW.kind),
+				looking_back = false, look_back_error = NULL,
 				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 							   ELSE reconciler._request_problem(NEW.kind, NEW.network, q.address, q.token_contract) END
 			WHERE q.network_id = NEW.network_id;
 		DELETE FROM reconciler.network_state AS s WHERE s.network_id = NEW.network_id;
+		DELETE FROM reconciler.follow_marks AS m WHERE m.network_id = NEW.network_id;
 	ELSIF OLD.endpoints <> NEW.endpoints THEN
 		-- How far a former endpoint was (or said it was) binds no other.
 		UPDATE reconciler.network_state AS s SET best_height = NULL, best_at = NULL WHERE s.network_id = NEW.network_id;
@@ -315,6 +323,8 @@ DECLARE
 BEGIN
 	-- Batches first, as settle locks them: whoever holds a lease has lost it.
 	DELETE FROM reconciler.batches AS b WHERE b.network_id = n.network_id;
+	DELETE FROM reconciler.cursor_leases AS l WHERE l.network_id = n.network_id;
+	DELETE FROM reconciler.follow_marks AS m WHERE m.network_id = n.network_id;
 	PERFORM reconciler._move_requests(n.network_id, 0, n.chain, n.network);
 	DELETE FROM reconciler.network_state AS s WHERE s.network_id = n.network_id;
 	DELETE FROM reconciler.networks AS r WHERE r.network_id = n.network_id;

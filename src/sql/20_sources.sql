@@ -306,7 +306,7 @@ BEGIN
 		SET seq = DEFAULT, network_id = c.network_id, status = c.status, expected = c.expected, address = c.address,
 			token_contract = c.token_contract, expires_at = c.expires_at, seen = NULL, settled = NULL,
 			error = NULL, error_at = NULL, invalid = c.invalid, chain = c.chain, network = c.network,
-			key = c.key, look_back_due = c.followed, looking_back = false, look_back_error = NULL
+			key = c.key, followed = c.followed, look_back_due = c.followed, looking_back = false, look_back_error = NULL
 		FROM compared AS c
 		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND c.differs
 			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
@@ -320,9 +320,9 @@ BEGIN
 		RETURNING 1
 	), missing AS (
 		INSERT INTO reconciler.queue (source_id, network_id, request_id, status, expected, address,
-				token_contract, expires_at, invalid, chain, network, key, look_back_due)
+				token_contract, expires_at, invalid, chain, network, key, followed, look_back_due)
 		SELECT _resync.source_id, c.network_id, c.request_id, c.status, c.expected, c.address,
-				c.token_contract, c.expires_at, c.invalid, c.chain, c.network, c.key, c.followed
+				c.token_contract, c.expires_at, c.invalid, c.chain, c.network, c.key, c.followed, c.followed
 		FROM compared AS c WHERE c.queued IS NULL ORDER BY c.arrival
 		ON CONFLICT DO NOTHING
 		RETURNING 1
@@ -334,6 +334,7 @@ BEGIN
 	IF over > 0 THEN
 		PERFORM reconciler._warn_of_reopening(_resync.source_id, over, example);
 	END IF;
+	PERFORM reconciler._unmark(source_id, changes);
 	RETURN changes;
 END $$;
 

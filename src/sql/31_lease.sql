@@ -196,9 +196,11 @@ DECLARE
 	v_due timestamptz;
 	v_now timestamptz := clock_timestamp();
 BEGIN
-	SELECT min(greatest(CASE WHEN b.verify AND reconciler._is_trusted() THEN '-infinity' ELSE b.due_at END, b.lease_until))
-	INTO v_due
-	FROM reconciler.batches b WHERE b.network_id = due_in.network_id;
+	SELECT min(greatest(b.due_at, b.lease_until)) INTO v_due
+	FROM (SELECT CASE WHEN x.verify AND reconciler._is_trusted() THEN '-infinity' ELSE x.due_at END AS due_at, x.lease_until
+		  FROM reconciler.batches x WHERE x.network_id = due_in.network_id
+		  UNION ALL
+		  SELECT x.due_at, x.lease_until FROM reconciler.cursor_leases x WHERE x.network_id = due_in.network_id) b;
 	RETURN CASE WHEN v_due IS NULL THEN NULL
 				WHEN v_due <= v_now THEN 0
 				ELSE ceil(extract(epoch FROM least(v_due, v_now + interval '20 days') - v_now) * 1000) END;
@@ -206,7 +208,7 @@ END
 $$;
 
 COMMENT ON FUNCTION due_in(int) IS
-'Milliseconds until a batch of the network comes due: 0 now, null if it has no batch';
+'Milliseconds until a batch of the network, or its cursor, comes due: 0 now, null if it has neither';
 
 CREATE FUNCTION renew(worker_id text, network_id int, lo bigint, token xid8, lease interval)
 RETURNS boolean

@@ -23,11 +23,7 @@ BEGIN
 		RETURN true;
 	END IF;
 
-	-- No batch of any network: the queue was lost with them (a crash, a
-	-- promotion, a restore), or there never was one.
-	IF NOT EXISTS (SELECT FROM reconciler.batches) THEN
-		PERFORM reconciler.resync();
-	END IF;
+	PERFORM reconciler._rebuild_lost_queue();
 
 	INSERT INTO reconciler.batches (network_id, lo, hi)
 	SELECT _build_batches.network_id, s.lo, lead(s.lo, 1, 9223372036854775807) OVER (ORDER BY s.lo)

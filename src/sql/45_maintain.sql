@@ -133,8 +133,8 @@ BEGIN
 	LOOP
 		PERFORM reconciler._expire_invalid(v_network, worker_id);
 	END LOOP;
-	IF NOT EXISTS (SELECT FROM reconciler.batches) THEN
-		v_changes := reconciler.resync();
+	IF reconciler._queue_is_lost() THEN
+		PERFORM reconciler._rebuild_lost_queue();
 	ELSE
 		-- One table a call, so that no worker is away for long
 		SELECT * INTO v_source FROM reconciler.sources s

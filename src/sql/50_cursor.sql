@@ -1,5 +1,5 @@
--- Following a chain: the cursor of a network reads each new block once. A network
--- of kind bitcoind has one batch, [0, end): its lease is the lease of the cursor.
+-- Following a chain: the cursor of a network reads each new block once. Cursors have
+-- leases of their own (cursor_leases, with the other tables).
 
 -- How far a chain has been read. Written once a block.
 CREATE TABLE cursors (
@@ -7,16 +7,18 @@ CREATE TABLE cursors (
 	height bigint,				-- the last block read; null: none yet
 	hash text,
 	block_time timestamptz,
+	work text COLLATE "C" CHECK (work ~ '^[0-9a-f]{64}$'),	-- of the chain up to it; compares as text
+	best_work text COLLATE "C" CHECK (best_work ~ '^[0-9a-f]{64}$'),	-- the most that was ever read
 	settled_depth bigint,		-- up to this height payments have been counted as settled
 	settings text,				-- confirmations and thresholds they were counted by
-	look_back_next bigint,		-- blocks still to be read again for requests that came later
-	look_back_end bigint,
-	look_back_problem text,		-- why not all of what was due could be read
+	look_back_next bigint,		-- the next block to be read again for requests that came later, from the cursor downwards
+	look_back_hash text,
+	look_back_since timestamptz,	-- when the oldest of them was made
 	read_until timestamptz		-- the time of the last block of a reading that was given up
 );
 
 COMMENT ON TABLE cursors IS
-'How far the chain of each network of kind bitcoind has been read: height and hash of the last block, and the range of blocks that is being read again for requests that came after their payment';
+'How far the chain of each network that is followed has been read: height, hash and work of the last block, and the block down to which blocks have been read again for requests that came after their payment';
 
 -- The blocks below the cursor, for finding where a reorganisation forks off
 CREATE TABLE cursor_blocks (
@@ -24,6 +26,7 @@ CREATE TABLE cursor_blocks (
 	height bigint NOT NULL,
 	hash text NOT NULL,
 	block_time timestamptz,
+	work text COLLATE "C",
 	PRIMARY KEY (network_id, height)
 );
 
@@ -40,67 +43,98 @@ $$;
 
 COMMENT ON FUNCTION _may_follow(int) IS 'Whether this session may follow the chain: where verify is ''server'', only workers in the server may';
 
--- The lease of the cursor, locked; raises RC001
-CREATE FUNCTION _hold_cursor(network_id int, token xid8, lease interval)
+CREATE FUNCTION _hold_cursor(network_id int, token xid8)
+RETURNS cursor_leases
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+	l reconciler.cursor_leases;
+BEGIN
+	LOCK TABLE reconciler.cursor_leases, reconciler.queue IN ROW EXCLUSIVE MODE;
+	SELECT x.* INTO l FROM reconciler.cursor_leases AS x WHERE x.network_id = _hold_cursor.network_id FOR UPDATE;
+	IF l.lease_token IS NULL OR token IS NULL OR l.lease_token <> token OR NOT reconciler._may_follow(network_id) THEN
+		PERFORM reconciler._lease_lost(network_id, 0, token);
+	END IF;
+	RETURN l;
+END
+$$;
+
+COMMENT ON FUNCTION _hold_cursor(int, xid8) IS
+'The lease of a network''s cursor, locked, if it is held under the token; else raises RC001. No token holds nothing';
+
+CREATE FUNCTION _prolong_cursor(network_id int, token xid8, lease interval)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-#variable_conflict use_column
 BEGIN
-	PERFORM reconciler._check_lease(_hold_cursor.lease);
-	IF NOT reconciler._may_follow(_hold_cursor.network_id) THEN
-		PERFORM reconciler._lease_lost(_hold_cursor.network_id, 0, _hold_cursor.token);
-	END IF;
-	UPDATE reconciler.batches b
-	SET lease_until = greatest(b.lease_until, clock_timestamp() + _hold_cursor.lease)
-	WHERE b.network_id = _hold_cursor.network_id AND b.lo = 0 AND b.lease_token = _hold_cursor.token;
-	IF NOT FOUND THEN
-		PERFORM reconciler._lease_lost(_hold_cursor.network_id, 0, _hold_cursor.token);
-	END IF;
+	PERFORM reconciler._check_lease(lease);
+	PERFORM reconciler._hold_cursor(network_id, token);
+	UPDATE reconciler.cursor_leases AS l
+	SET lease_until = greatest(l.lease_until, clock_timestamp() + lease)
+	WHERE l.network_id = _prolong_cursor.network_id;
 END
 $$;
 
-COMMENT ON FUNCTION _hold_cursor(int, xid8, interval) IS
+COMMENT ON FUNCTION _prolong_cursor(int, xid8, interval) IS
 'Prolongs the lease of a cursor, and keeps its row locked; raises RC001 when the token is not the current one';
 
--- One batch, from 0 to the end, as an earlier kind of the network may have left several
-CREATE FUNCTION _single_batch(network_id int)
-RETURNS batches
-LANGUAGE plpgsql
+CREATE FUNCTION renew_cursor(worker_id text, network_id int, token xid8, lease interval)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '10s'
 AS $$
-#variable_conflict use_column
-DECLARE
-	b reconciler.batches;
-	v_now timestamptz := clock_timestamp();
-	v_locked int;
 BEGIN
-	IF NOT EXISTS (SELECT FROM reconciler.batches x WHERE x.network_id = _single_batch.network_id)
-	   AND NOT reconciler._build_batches(_single_batch.network_id, 2147483647) THEN
-		RETURN NULL;
-	END IF;
-	SELECT count(*) INTO v_locked
-	FROM (SELECT FROM reconciler.batches x
-		  WHERE x.network_id = _single_batch.network_id AND (x.lease_until IS NULL OR x.lease_until <= v_now)
-		  ORDER BY x.lo FOR UPDATE SKIP LOCKED) l;
-	IF v_locked = 0 OR v_locked <> (SELECT count(*) FROM reconciler.batches x WHERE x.network_id = _single_batch.network_id) THEN
-		RETURN NULL;
-	END IF;
-	SELECT * INTO b FROM reconciler.batches x
-	WHERE x.network_id = _single_batch.network_id ORDER BY x.due_at LIMIT 1;
-	IF v_locked > 1 OR b.lo <> 0 OR b.hi <> 9223372036854775807 THEN
-		DELETE FROM reconciler.batches x WHERE x.network_id = _single_batch.network_id;
-		INSERT INTO reconciler.batches (network_id, lo, hi, due_at)
-		VALUES (_single_batch.network_id, 0, 9223372036854775807, b.due_at)
-		RETURNING * INTO b;
-	END IF;
-	RETURN b;
+	PERFORM reconciler._check_worker(worker_id);
+	PERFORM reconciler._prolong_cursor(network_id, token, lease);
+	RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION _single_batch(int) IS 'The batch that carries the lease of a cursor, locked; null while somebody else has it';
+COMMENT ON FUNCTION renew_cursor(text, int, xid8, interval) IS
+'Prolongs the lease of a cursor while a call to the node is under way; raises RC001 when the token is not the current one';
+
+CREATE FUNCTION _end_cursor_lease(l cursor_leases, due_now boolean, failure text, next_at timestamptz, next_seq bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+	UPDATE reconciler.cursor_leases AS x
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, error = failure,
+		failures = CASE WHEN failure IS NULL THEN 0 ELSE least(l.failures, 1000) + 1 END,
+		due_at = CASE WHEN due_now OR NOT isfinite(l.due_at) THEN '-infinity' ELSE l.claimed_at + l.poll_interval END,
+		expiry_at = next_at, expiry_seq = next_seq
+	WHERE x.network_id = l.network_id;
+END
+$$;
+
+COMMENT ON FUNCTION _end_cursor_lease(cursor_leases, boolean, text, timestamptz, bigint) IS
+'Gives back the lease of a cursor; due_now: there is more to do at once. Keeps where the next settling goes on with what expires';
+
+CREATE FUNCTION release_cursor(worker_id text, network_id int, token xid8, due_now boolean DEFAULT false)
+RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '10s'
+AS $$
+DECLARE
+	l reconciler.cursor_leases;
+BEGIN
+	PERFORM reconciler._check_worker(worker_id);
+	l := reconciler._hold_cursor(network_id, token);
+	PERFORM reconciler._end_cursor_lease(l, due_now, l.error, l.expiry_at, l.expiry_seq);
+	RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION release_cursor(text, int, xid8, boolean) IS
+'Gives the lease of a cursor back without settling; due_now: there is more to do at once. Raises RC001 when the token is not the current one';
 
 CREATE FUNCTION _look_back_anew(network_id int)
 RETURNS void
@@ -111,14 +145,68 @@ AS $$
 BEGIN
 	UPDATE reconciler.queue AS q SET look_back_due = true, looking_back = false, seen_height = NULL
 	WHERE q.network_id = _look_back_anew.network_id AND (NOT q.look_back_due OR q.seen_height IS NOT NULL);
+	DELETE FROM reconciler.follow_marks AS m WHERE m.network_id = _look_back_anew.network_id;
 END
 $$;
 
 COMMENT ON FUNCTION _look_back_anew(int) IS 'Nothing that was read counts any more: every open request of the network is looked back for';
 
-CREATE FUNCTION claim_cursor(worker_id text, network_id int, lease interval, poll_interval interval)
-RETURNS TABLE (token xid8, height bigint, hash text, recent jsonb,
-	unfollowed boolean, look_back_next bigint, look_back_end bigint)
+CREATE FUNCTION _free_cursor(network_id int)
+RETURNS cursor_leases
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	l reconciler.cursor_leases;
+BEGIN
+	-- Without its row the network is new, or the queue was lost with it.
+	IF NOT EXISTS (SELECT FROM reconciler.cursor_leases AS x WHERE x.network_id = _free_cursor.network_id) THEN
+		IF NOT reconciler._lock_upkeep() THEN
+			RETURN NULL;
+		END IF;
+		PERFORM reconciler._rebuild_lost_queue();
+		INSERT INTO reconciler.cursor_leases (network_id) VALUES (_free_cursor.network_id) ON CONFLICT DO NOTHING;
+	END IF;
+	SELECT x.* INTO l FROM reconciler.cursor_leases AS x
+	WHERE x.network_id = _free_cursor.network_id AND x.due_at <= clock_timestamp()
+	  AND (x.lease_until IS NULL OR x.lease_until <= clock_timestamp())
+	FOR UPDATE SKIP LOCKED;
+	RETURN l;
+END
+$$;
+
+COMMENT ON FUNCTION _free_cursor(int) IS 'The lease of a cursor that is due and free, locked; null: there is none, or somebody builds the queue';
+
+CREATE FUNCTION _lease_cursor(l cursor_leases, n networks, worker_id text, lease interval, poll_interval interval)
+RETURNS cursor_leases
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+	now timestamptz := clock_timestamp();
+BEGIN
+	UPDATE reconciler.cursor_leases AS x
+	SET lease_owner = _lease_cursor.worker_id, lease_until = now + lease, lease_token = reconciler._new_token(),
+		last_owner = _lease_cursor.worker_id, claimed_at = now, poll_interval = _lease_cursor.poll_interval,
+		due_at = now + least(_lease_cursor.poll_interval, lease)
+	WHERE x.network_id = l.network_id
+	RETURNING x.* INTO l;
+	IF NOT EXISTS (SELECT FROM reconciler.cursors AS c WHERE c.network_id = l.network_id) THEN
+		INSERT INTO reconciler.cursors (network_id) VALUES (l.network_id);
+		PERFORM reconciler._look_back_anew(l.network_id);
+	END IF;
+	RETURN l;
+END
+$$;
+
+COMMENT ON FUNCTION _lease_cursor(cursor_leases, networks, text, interval, interval) IS
+'Writes the lease of a cursor that is locked, and makes the cursor of a network that has none';
+
+CREATE FUNCTION claim_cursor(worker_id text, network_id int, lease interval, poll_interval interval, version bigint DEFAULT NULL)
+RETURNS TABLE (token xid8, height bigint, hash text, best_work text, recent jsonb,
+	look_back_due boolean, look_back_next bigint, look_back_hash text, look_back_since bigint,
+	min_tip_time bigint, max_tip_time bigint, tip_floor bigint, floor_min_time bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
@@ -127,67 +215,61 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_network reconciler.networks;
-	v_now timestamptz := clock_timestamp();
-	b reconciler.batches;
-	c reconciler.cursors;
-	v_token xid8 := reconciler._new_token();
+	n reconciler.networks;
+	l reconciler.cursor_leases;
 BEGIN
-	IF claim_cursor.worker_id IS NULL OR claim_cursor.network_id IS NULL THEN
-		RAISE EXCEPTION 'worker_id and network_id must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
-	PERFORM reconciler._check_worker(claim_cursor.worker_id);
-	PERFORM reconciler._check_lease(claim_cursor.lease);
-	IF claim_cursor.poll_interval IS NULL OR claim_cursor.poll_interval <= interval '0' THEN
-		RAISE EXCEPTION 'poll_interval must be positive'
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'A worker takes it from reconciler.worker_networks().';
-	END IF;
-	SELECT * INTO v_network FROM reconciler.networks x
-	WHERE x.network_id = claim_cursor.network_id AND x.enabled AND x.kind = 'bitcoind';
-	IF NOT FOUND OR NOT reconciler._may_follow(claim_cursor.network_id) THEN
+	PERFORM reconciler._check_claim(claim_cursor.worker_id, claim_cursor.network_id, 1, claim_cursor.lease, claim_cursor.poll_interval);
+	LOCK TABLE reconciler.cursor_leases, reconciler.queue IN ROW EXCLUSIVE MODE;
+	SELECT * INTO n FROM reconciler.networks x
+	WHERE x.network_id = claim_cursor.network_id AND x.enabled AND reconciler._is_followed(x.kind);
+	IF NOT FOUND OR NOT reconciler._may_follow(n.network_id) THEN
 		RETURN;
 	END IF;
-	b := reconciler._single_batch(claim_cursor.network_id);
-	IF b.network_id IS NULL OR b.due_at > v_now THEN
-		RETURN;
-	END IF;
+	PERFORM reconciler._check_version(n, claim_cursor.version);
+	l := reconciler._free_cursor(n.network_id);
 
 	-- The worker that followed last knows the mempool: others leave it the first chance.
-	IF b.last_owner <> claim_cursor.worker_id AND isfinite(b.due_at)
-	   AND v_now < b.due_at + least(claim_cursor.poll_interval, interval '10 seconds') THEN
+	IF l.network_id IS NULL OR (l.last_owner <> claim_cursor.worker_id AND isfinite(l.due_at)
+		AND clock_timestamp() < l.due_at + least(claim_cursor.poll_interval, interval '10 seconds')) THEN
 		RETURN;
 	END IF;
-
-	v_now := clock_timestamp();
-	UPDATE reconciler.batches x
-	SET lease_owner = claim_cursor.worker_id, lease_until = v_now + claim_cursor.lease,
-		lease_token = v_token, last_owner = claim_cursor.worker_id, claimed_at = v_now,
-		tip_floor = (SELECT s.best_height - greatest(v_network.confirmations, 3)
-					 FROM reconciler.network_state s
-					 WHERE s.network_id = b.network_id AND v_network.max_tip_age IS NOT NULL
-					   AND s.best_at > v_now - interval '10 minutes'),
-		poll_interval = claim_cursor.poll_interval,
-		due_at = v_now + least(claim_cursor.poll_interval, claim_cursor.lease)
-	WHERE x.network_id = b.network_id AND x.lo = 0;
-
-	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = claim_cursor.network_id;
-	IF NOT FOUND THEN
-		INSERT INTO reconciler.cursors (network_id) VALUES (claim_cursor.network_id);
-		PERFORM reconciler._look_back_anew(claim_cursor.network_id);
-	END IF;
-
+	l := reconciler._lease_cursor(l, n, claim_cursor.worker_id, claim_cursor.lease, claim_cursor.poll_interval);
 	RETURN QUERY
-	SELECT v_token, c.height, c.hash,
+	SELECT l.lease_token, c.height, c.hash, c.best_work::text,
 		   (SELECT coalesce(jsonb_agg(jsonb_build_array(r.height, r.hash) ORDER BY r.height DESC), '[]')
-			FROM reconciler.cursor_blocks r WHERE r.network_id = claim_cursor.network_id),
-		   EXISTS (SELECT FROM reconciler.queue q
-				   WHERE q.network_id = claim_cursor.network_id AND q.look_back_due AND q.invalid IS NULL),
-		   c.look_back_next, c.look_back_end;
+			FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id),
+		   EXISTS (SELECT FROM reconciler.queue q WHERE q.network_id = n.network_id AND q.look_back_due AND q.invalid IS NULL),
+		   c.look_back_next, c.look_back_hash, floor(extract(epoch FROM c.look_back_since))::bigint,
+		   b.min_tip_time, b.max_tip_time, b.tip_floor, b.floor_min_time
+	FROM reconciler.cursors c CROSS JOIN reconciler._tip_bounds(n, l.claimed_at) b
+	WHERE c.network_id = n.network_id;
 END
 $$;
 
-COMMENT ON FUNCTION claim_cursor(text, int, interval, interval) IS
-'Leases the cursor of a network of kind bitcoind if it is due: its position (height null: none yet), the blocks read last as [[height, hash], …], whether there are requests that no block was matched against yet, and the blocks to be read again for such. No rows: not due, or somebody else has it';
+COMMENT ON FUNCTION claim_cursor(text, int, interval, interval, bigint) IS
+'Leases the cursor of a network that is followed, if it is due: its position (height null: none yet), the most work of a chain that was read, the blocks read last as [[height, hash], …], whether there are requests that are still to be looked back for, and the next block to be read again for those that are; min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. No rows: not due, or somebody else has it';
+
+CREATE FUNCTION _check_next_block(c cursors, block jsonb)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	height bigint := (block ->> 'height')::bigint;
+BEGIN
+	IF height IS NULL OR height NOT BETWEEN 0 AND 1000000000000 OR block ->> 'hash' IS NULL
+	   OR (c.hash IS NOT NULL AND (height <> c.height + 1 OR block ->> 'previous' IS DISTINCT FROM c.hash)) THEN
+		RAISE EXCEPTION 'block % (%) does not follow block % (%)', height, block ->> 'hash', c.height, c.hash
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
+	END IF;
+	IF (block ->> 'work') !~ '^[0-9a-f]{64}$' IS NOT FALSE OR (block ->> 'work') COLLATE "C" <= c.work THEN
+		RAISE EXCEPTION 'block % (%) adds no work to the chain: % after %', height, block ->> 'hash', block ->> 'work', c.work
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'work is 64 hex digits.';
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_next_block(cursors, jsonb) IS 'Refuses a block that doesn''t follow the cursor''s';
 
 CREATE FUNCTION advance_cursor(worker_id text, network_id int, token xid8, lease interval, block jsonb, outputs jsonb)
 RETURNS int
@@ -201,30 +283,27 @@ DECLARE
 	c reconciler.cursors;
 	v_height bigint := (block ->> 'height')::bigint;
 	v_hash text := block ->> 'hash';
+	v_work text COLLATE "C" := block ->> 'work';
 	v_time timestamptz := to_timestamp((block ->> 'time')::double precision);
 	v_found int;
 BEGIN
-	PERFORM reconciler._hold_cursor(advance_cursor.network_id, advance_cursor.token, advance_cursor.lease);
+	PERFORM reconciler._prolong_cursor(advance_cursor.network_id, advance_cursor.token, advance_cursor.lease);
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = advance_cursor.network_id;
-	IF v_height IS NULL OR v_hash IS NULL
-	   OR (c.hash IS NOT NULL AND (v_height <> c.height + 1 OR block ->> 'previous' IS DISTINCT FROM c.hash)) THEN
-		RAISE EXCEPTION 'block % (%) does not follow block % (%)', v_height, v_hash, c.height, c.hash
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
-	END IF;
+	PERFORM reconciler._check_next_block(c, block);
 	v_found := reconciler._match_outputs(advance_cursor.network_id, outputs, v_height, v_hash, v_time, false);
-	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time)
-	VALUES (advance_cursor.network_id, v_height, v_hash, v_time);
+	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time, work)
+	VALUES (advance_cursor.network_id, v_height, v_hash, v_time, v_work);
 	DELETE FROM reconciler.cursor_blocks r
 	WHERE r.network_id = advance_cursor.network_id AND r.height <= v_height - 288;
 	UPDATE reconciler.cursors x
-	SET height = v_height, hash = v_hash, block_time = v_time
+	SET height = v_height, hash = v_hash, block_time = v_time, work = v_work, best_work = greatest(x.best_work, v_work)
 	WHERE x.network_id = advance_cursor.network_id;
 	RETURN v_found;
 END
 $$;
 
 COMMENT ON FUNCTION advance_cursor(text, int, xid8, interval, jsonb, jsonb) IS
-'Takes the block after the cursor ({height, hash, previous, time}; the first one of all may be any) with its outputs [[txid, index, script in hex, amount], …]; prolongs the lease; returns the number of payments found';
+'Takes the block after the cursor ({height, hash, previous, time, work: that of the chain up to it, 64 hex digits}; the first one of all may be any) with its outputs [[txid, index, script in hex, amount], …]; prolongs the lease; returns the number of payments found';
 
 CREATE FUNCTION _give_up_reading(network_id int, above bigint)
 RETURNS void
@@ -246,8 +325,8 @@ BEGIN
 
 	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = _give_up_reading.network_id;
 	UPDATE reconciler.cursors x
-	SET height = NULL, hash = NULL, read_until = coalesce(x.block_time, x.read_until), block_time = NULL, settled_depth = NULL,
-		look_back_next = NULL, look_back_end = NULL, look_back_problem = NULL
+	SET height = NULL, hash = NULL, work = NULL, read_until = coalesce(x.block_time, x.read_until), block_time = NULL,
+		settled_depth = NULL, look_back_next = NULL, look_back_hash = NULL, look_back_since = NULL
 	WHERE x.network_id = _give_up_reading.network_id;
 	DELETE FROM reconciler.network_state s WHERE s.network_id = _give_up_reading.network_id;
 	PERFORM reconciler._look_back_anew(_give_up_reading.network_id);
@@ -257,7 +336,43 @@ $$;
 COMMENT ON FUNCTION _give_up_reading(int, bigint) IS
 'Forgets where the reading of a chain stood; what was found in blocks above the height must be found again before it counts';
 
-CREATE FUNCTION undo_blocks(worker_id text, network_id int, token xid8, lease interval, height bigint)
+CREATE FUNCTION _undo_to(network_id int, block cursor_blocks)
+RETURNS int
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	v_undone int;
+BEGIN
+	-- Unconfirmed again: whether still in the mempool, the look at it will tell.
+	WITH undone AS (
+		UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL, block_time = NULL
+		WHERE p.network_id = _undo_to.network_id AND p.block_height > block.height AND NOT p.unproven
+		RETURNING p.source_id, p.request_id
+	), noted AS (
+		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
+		SELECT DISTINCT _undo_to.network_id, u.source_id, u.request_id FROM undone u
+		ON CONFLICT DO NOTHING
+	)
+	SELECT count(*) INTO v_undone FROM undone;
+
+	-- What was looked back over above the fork is read forward again.
+	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = _undo_to.network_id AND r.height > block.height;
+	UPDATE reconciler.cursors x
+	SET height = block.height, hash = block.hash, block_time = block.block_time, work = block.work,
+		settled_depth = least(x.settled_depth, block.height),
+		look_back_next = least(x.look_back_next, block.height),
+		look_back_hash = CASE WHEN x.look_back_next >= block.height THEN block.hash ELSE x.look_back_hash END
+	WHERE x.network_id = _undo_to.network_id;
+	RETURN v_undone;
+END
+$$;
+
+COMMENT ON FUNCTION _undo_to(int, cursor_blocks) IS 'Takes back all blocks above one that was read; returns how many payments were in them';
+
+CREATE FUNCTION undo_blocks(worker_id text, network_id int, token xid8, lease interval, height bigint, tip_work text)
 RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -266,69 +381,53 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_hash text;
-	v_time timestamptz;
-	v_undone int;
+	c reconciler.cursors;
+	r reconciler.cursor_blocks;
 BEGIN
-	PERFORM reconciler._hold_cursor(undo_blocks.network_id, undo_blocks.token, undo_blocks.lease);
-	SELECT r.hash, r.block_time INTO v_hash, v_time FROM reconciler.cursor_blocks r
-	WHERE r.network_id = undo_blocks.network_id AND r.height = undo_blocks.height;
-
-	-- Unconfirmed again: whether still in the mempool, the look at it will tell.
-	WITH undone AS (
-		UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL, block_time = NULL
-		WHERE p.network_id = undo_blocks.network_id AND p.block_height > undo_blocks.height AND v_hash IS NOT NULL
-		  AND NOT p.unproven
-		RETURNING p.source_id, p.request_id
-	), noted AS (
-		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT undo_blocks.network_id, u.source_id, u.request_id FROM undone u
-		ON CONFLICT DO NOTHING
-	)
-	SELECT count(*) INTO v_undone FROM undone;
-
-	DELETE FROM reconciler.cursor_blocks r
-	WHERE r.network_id = undo_blocks.network_id AND r.height > undo_blocks.height;
-	IF v_hash IS NOT NULL THEN
-		UPDATE reconciler.cursors x
-		SET height = undo_blocks.height, hash = v_hash, block_time = v_time,
-			settled_depth = least(x.settled_depth, undo_blocks.height),
-			look_back_end = least(x.look_back_end, undo_blocks.height)
-		WHERE x.network_id = undo_blocks.network_id;
-	ELSE
-		-- Another chain altogether: everything is looked for anew.
-		PERFORM reconciler._give_up_reading(undo_blocks.network_id, -1);
+	PERFORM reconciler._prolong_cursor(undo_blocks.network_id, undo_blocks.token, undo_blocks.lease);
+	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = undo_blocks.network_id;
+	IF tip_work IS NULL OR tip_work !~ '^[0-9a-f]{64}$' OR tip_work COLLATE "C" < c.best_work THEN
+		RAISE EXCEPTION 'a chain with less work takes back no block: % after %', tip_work, c.best_work
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Its node is behind, or on a fork that has lost.';
 	END IF;
-	RETURN v_undone;
+	SELECT * INTO r FROM reconciler.cursor_blocks x
+	WHERE x.network_id = undo_blocks.network_id AND x.height = undo_blocks.height;
+	IF FOUND THEN
+		RETURN reconciler._undo_to(undo_blocks.network_id, r);
+	END IF;
+	-- Another chain altogether: everything is looked for anew.
+	PERFORM reconciler._give_up_reading(undo_blocks.network_id, -1);
+	RETURN 0;
 END
 $$;
 
-COMMENT ON FUNCTION undo_blocks(text, int, xid8, interval, bigint) IS
-'Takes back all blocks above the height, which must be one that was read (else all of the chain is): their payments are unconfirmed again';
+COMMENT ON FUNCTION undo_blocks(text, int, xid8, interval, bigint, text) IS
+'Takes back all blocks above the height, which must be one that was read (else all of the chain is): their payments are unconfirmed again. tip_work: of the chain that takes their place; a chain with less than was ever read takes none back';
 
 CREATE FUNCTION restart_cursor(chain text, network text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
 	n reconciler.networks := reconciler._find_network(chain, network);
 BEGIN
-	IF n.kind <> 'bitcoind' THEN
+	IF NOT reconciler._is_followed(n.kind) THEN
 		PERFORM reconciler._refuse(format('network %s/%s is not followed block by block', n.chain, n.network),
-			'Only networks of kind bitcoind have a cursor.');
+			'Only networks that are have a cursor.');
 	END IF;
 
 	-- Whoever holds the lease has lost it.
-	DELETE FROM reconciler.batches b WHERE b.network_id = n.network_id;
+	UPDATE reconciler.cursor_leases AS l
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = '-infinity' WHERE l.network_id = n.network_id;
 
 	-- Without the blocks that were read, a fork among them can't be found any
 	-- more: what was not deep enough to be settled has to be found anew.
 	PERFORM reconciler._give_up_reading(n.network_id, (
-		SELECT c.height - n.confirmations + 1 FROM reconciler.cursors c WHERE c.network_id = n.network_id));
+		SELECT c.height - n.confirmations + 1 FROM reconciler.cursors AS c WHERE c.network_id = n.network_id));
+	UPDATE reconciler.cursors AS c SET best_work = NULL WHERE c.network_id = n.network_id;
 END
 $$;
 
 COMMENT ON FUNCTION restart_cursor(text, text) IS
-'Gives up where the reading of a chain stood (blocks that no node has any more, say): it starts again at the tip, and for each open request looks back as far as the request''s age and the node allow';
+'Gives up where the reading of a chain stood (blocks that no node has any more, a chain that was begun anew): it starts again at the tip, and for each open request looks back as far as the request''s age and the node allow';

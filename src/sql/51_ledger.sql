@@ -191,7 +191,7 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM reconciler._hold_cursor(note_mempool.network_id, note_mempool.token, note_mempool.lease);
+	PERFORM reconciler._prolong_cursor(note_mempool.network_id, note_mempool.token, note_mempool.lease);
 	WITH lost AS (
 		UPDATE reconciler.payments p SET gone_at = clock_timestamp()
 		WHERE p.network_id = note_mempool.network_id AND p.block_height IS NULL AND p.gone_at IS NULL
@@ -223,10 +223,30 @@ $$;
 COMMENT ON FUNCTION unconfirmed_payments(int) IS
 'The ids of the transactions with payments that are in no block. gone: of an open request, and in the mempool neither when it was looked for last (or in no block of the chain that is read now)';
 
--- What settle is to be told of a followed network: requests whose payments have
--- changed or have reached the depth, and those about to expire
-CREATE FUNCTION _followed_findings(n networks, c cursors, of_settings text, depth bigint, expired_by timestamptz)
-RETURNS TABLE (source_id int, request_id text, finding jsonb)
+-- Those of the requests that expire whose turn it is: 5,000 a settling, from where
+-- the one before it stopped. One that was detected waits for its confirmations;
+-- should its payments go, they change.
+CREATE FUNCTION _expiring(n networks, l cursor_leases, until timestamptz)
+RETURNS TABLE (source_id int, request_id text, expires_at timestamptz, seq bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+	SELECT q.source_id, q.request_id, q.expires_at, q.seq
+	FROM reconciler.queue q
+	WHERE q.network_id = n.network_id AND q.followed AND q.expires_at <= until
+	  AND (q.expires_at, q.seq) > (coalesce(l.expiry_at, '-infinity'), coalesce(l.expiry_seq, 0))
+	  AND (q.status <> 'detected' OR q.seen IS NULL OR q.seen < reconciler._threshold(q.expected, n.detected_bps))
+	ORDER BY q.expires_at, q.seq LIMIT 5000
+$$;
+
+COMMENT ON FUNCTION _expiring(networks, cursor_leases, timestamptz) IS
+'The next requests of a followed network that may have to expire; fewer than 5,000: the last of them';
+
+-- Requests whose payments have changed or have reached the depth
+CREATE FUNCTION _changed_payees(n networks, c cursors, of_settings text, depth bigint)
+RETURNS TABLE (source_id int, request_id text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -234,41 +254,131 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET jit = off
 AS $$
-	WITH candidates AS (
-		(SELECT x.source_id, x.request_id FROM reconciler.payment_changes x WHERE x.network_id = n.network_id
-		 ORDER BY x.turn LIMIT 5000)
-		UNION
-		SELECT p.source_id, p.request_id FROM reconciler.payments p
-		WHERE p.network_id = n.network_id AND p.block_height > coalesce(c.settled_depth, -1) AND p.block_height <= depth
-		UNION
-		(SELECT q.source_id, q.request_id FROM reconciler.queue q
-		 WHERE q.network_id = n.network_id AND q.expires_at <= expired_by
-		 ORDER BY q.error_at IS NOT NULL, q.expires_at LIMIT 5000)
-		UNION
-		SELECT p.source_id, p.request_id FROM reconciler.payments p
-		WHERE c.settings IS DISTINCT FROM of_settings AND p.network_id = n.network_id AND p.gone_at IS NULL
-	)
-	-- Sums that may still grow, or can't be known whole, count where they suffice.
-	SELECT k.source_id, k.request_id,
-		   CASE WHEN (q.look_back_due OR q.looking_back) AND s.seen < reconciler._threshold(q.expected, n.detected_bps)
-				THEN NULL
-				WHEN q.look_back_error IS NOT NULL AND s.seen < reconciler._threshold(q.expected, n.detected_bps)
-				THEN jsonb_build_object('seq', q.seq, 'error', q.look_back_error)
-				WHEN q.seq IS NOT NULL
-				THEN jsonb_build_object('seq', q.seq, 'seen', s.seen::text, 'settled', s.settled::text) END
-	FROM candidates k
-	LEFT JOIN reconciler.queue q ON q.source_id = k.source_id AND q.request_id = k.request_id
-		AND q.network_id = n.network_id AND q.invalid IS NULL
+	(SELECT x.source_id, x.request_id FROM reconciler.payment_changes x WHERE x.network_id = n.network_id
+	 ORDER BY x.turn LIMIT 5000)
+	UNION
+	SELECT p.source_id, p.request_id FROM reconciler.payments p
+	WHERE p.network_id = n.network_id AND p.block_height > coalesce(c.settled_depth, -1) AND p.block_height <= depth
+	UNION
+	SELECT p.source_id, p.request_id FROM reconciler.payments p
+	WHERE c.settings IS DISTINCT FROM of_settings AND p.network_id = n.network_id AND p.gone_at IS NULL
+$$;
+
+COMMENT ON FUNCTION _changed_payees(networks, cursors, text, bigint) IS
+'The requests, open or closed, whose sums of payments are others than settle knows';
+
+-- Sums that may still grow, or can't be known whole, count where they suffice.
+CREATE FUNCTION _followed_findings(n networks, source_ids int[], request_ids text[], depth bigint)
+RETURNS _finding[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+	SELECT array_agg(ROW(q.seq, NULL, NULL, s.seen, s.settled, CASE WHEN NOT s.enough THEN q.look_back_error END)::reconciler._finding)
+	FROM unnest(source_ids, request_ids) AS k(source_id, request_id)
+	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
+						WHERE x.source_id = k.source_id AND x.request_id = k.request_id OFFSET 0) q
 	CROSS JOIN LATERAL (
 		SELECT coalesce(sum(p.amount), 0) AS seen,
-			   coalesce(sum(p.amount) FILTER (WHERE p.block_height <= depth), 0) AS settled
+			   coalesce(sum(p.amount) FILTER (WHERE p.block_height <= depth), 0) AS settled,
+			   coalesce(sum(p.amount), 0) >= reconciler._threshold(q.expected, n.detected_bps) AS enough
 		FROM reconciler.payments p
 		WHERE p.source_id = k.source_id AND p.request_id = k.request_id AND p.network_id + 0 = n.network_id
 		  AND p.gone_at IS NULL AND NOT p.unproven AND p.key = q.key) s
+	WHERE q.network_id = n.network_id AND q.invalid IS NULL AND (s.enough OR NOT (q.look_back_due OR q.looking_back))
 $$;
 
-COMMENT ON FUNCTION _followed_findings(networks, cursors, text, bigint, timestamptz) IS
-'The requests of a followed network that settle must judge, with their sums; finding is null for those that are closed, or not looked back for yet';
+COMMENT ON FUNCTION _followed_findings(networks, int[], text[], bigint) IS
+'What is known of requests of a followed network: their sums, at the tip and at the depth. Those that are closed, or not looked back for yet, fall out';
+
+CREATE FUNCTION _followed_look(n networks, c cursors, worker_id text, looked_at timestamptz)
+RETURNS _look
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+	look reconciler._look := reconciler._begin_look(n, worker_id, looked_at);
+BEGIN
+	look.tip_height := c.height;
+	look.tip_hash := c.hash;
+	look.tip_time := c.block_time;
+	look.chain_time := CASE WHEN look.heights_grow THEN c.block_time END;
+	IF c.height >= n.confirmations - 1 THEN
+		look.depth_height := c.height - n.confirmations + 1;
+		look.depth_hash := (SELECT r.hash FROM reconciler.cursor_blocks AS r
+							WHERE r.network_id = n.network_id AND r.height = c.height - n.confirmations + 1);
+	END IF;
+	RETURN look;
+END
+$$;
+
+COMMENT ON FUNCTION _followed_look(networks, cursors, text, timestamptz) IS 'A look at the chain as far as it was read';
+
+-- Those that could not be settled go behind the others.
+CREATE FUNCTION _note_settled(network_id int, source_ids int[], request_ids text[], outcomes jsonb)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	v_left text[] := ARRAY(SELECT o.request_id FROM reconciler._outcomes(outcomes) o WHERE o.outcome <> 'transition');
+BEGIN
+	DELETE FROM reconciler.payment_changes x
+	USING unnest(source_ids, request_ids) AS d(source_id, request_id)
+	WHERE x.network_id = _note_settled.network_id AND x.source_id = d.source_id AND x.request_id = d.request_id;
+	IF v_left <> '{}' THEN
+		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
+		SELECT DISTINCT _note_settled.network_id, d.source_id, d.request_id
+		FROM unnest(source_ids, request_ids) AS d(source_id, request_id)
+		WHERE d.request_id = ANY (v_left)
+		ON CONFLICT DO NOTHING;
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _note_settled(int, int[], text[], jsonb) IS 'Settle knows the payments of these requests now, but of those that were locked or failed';
+
+CREATE FUNCTION _settle_followed(l cursor_leases, n networks, c cursors, look _look, due_now boolean)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	v_depth bigint := c.height - n.confirmations + 1;
+	v_settings text := concat_ws(' ', n.confirmations, n.detected_bps, n.confirmed_bps);
+	v_sources int[];
+	v_requests text[];
+	v_next record;
+	v_outcomes jsonb;
+BEGIN
+	SELECT array_agg(e.source_id) AS sources, array_agg(e.request_id) AS ids, count(*) AS n,
+		   (array_agg(e.expires_at ORDER BY e.expires_at DESC, e.seq DESC))[1] AS expiry_at,
+		   (array_agg(e.seq ORDER BY e.expires_at DESC, e.seq DESC))[1] AS expiry_seq
+	INTO v_next
+	FROM reconciler._expiring(n, l, least(look.looked_at, coalesce(look.chain_time, look.looked_at))) e;
+	SELECT array_agg(k.source_id), array_agg(k.request_id) INTO v_sources, v_requests
+	FROM (SELECT * FROM reconciler._changed_payees(n, c, v_settings, v_depth)
+		  UNION SELECT * FROM unnest(v_next.sources, v_next.ids)) k;
+	v_outcomes := reconciler._judge(look, reconciler._followed_findings(n, v_sources, v_requests, v_depth));
+	PERFORM reconciler._note_settled(n.network_id, v_sources, v_requests, v_outcomes);
+	PERFORM reconciler._end_cursor_lease(l, due_now, NULL, CASE WHEN v_next.n = 5000 THEN v_next.expiry_at END,
+		CASE WHEN v_next.n = 5000 THEN v_next.expiry_seq END);
+	UPDATE reconciler.cursors x SET settled_depth = v_depth, settings = v_settings
+	WHERE x.network_id = n.network_id AND (x.settled_depth, x.settings) IS DISTINCT FROM (v_depth, v_settings);
+	RETURN v_outcomes;
+END
+$$;
+
+COMMENT ON FUNCTION _settle_followed(cursor_leases, networks, cursors, _look, boolean) IS
+'Judges the requests of a followed network that there is something new to say of, and gives the lease of its cursor back';
 
 CREATE FUNCTION settle_network(worker_id text, network_id int, token xid8, due_now boolean)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
@@ -279,76 +389,63 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	b reconciler.batches;
+	l reconciler.cursor_leases;
 	n reconciler.networks;
 	c reconciler.cursors;
-	v_depth bigint;
-	v_settings text;
-	v_sources int[];
-	v_requests text[];
-	v_findings jsonb;
-	v_left text[];
-	o record;
+	v_look reconciler._look;
+	v_outcomes jsonb;
 BEGIN
-	b := reconciler._hold_batch(settle_network.network_id, 0, settle_network.token);
+	PERFORM reconciler._check_worker(settle_network.worker_id);
+	l := reconciler._hold_cursor(settle_network.network_id, settle_network.token);
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = settle_network.network_id;
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = settle_network.network_id;
 	IF n.network_id IS NULL OR c.height IS NULL THEN
 		PERFORM reconciler._lease_lost(settle_network.network_id, 0, settle_network.token);
 	END IF;
-	v_depth := c.height - n.confirmations + 1;
-	v_settings := concat_ws(' ', n.confirmations, n.detected_bps, n.confirmed_bps);
-
-	SELECT array_agg(f.source_id), array_agg(f.request_id), coalesce(jsonb_agg(f.finding) FILTER (WHERE f.finding IS NOT NULL), '[]')
-	INTO v_sources, v_requests, v_findings
-	FROM reconciler._followed_findings(n, c, v_settings, v_depth,
-		CASE WHEN n.max_tip_age IS NULL THEN b.claimed_at ELSE least(b.claimed_at, c.block_time) END) f;
-
-	v_left := '{}';
-	FOR o IN
-		SELECT * FROM reconciler.settle(settle_network.worker_id, settle_network.network_id, 0, settle_network.token,
-			jsonb_build_object(
-				'tip', jsonb_build_object('height', c.height, 'hash', c.hash, 'time', extract(epoch FROM c.block_time)::bigint),
-				'depth', CASE WHEN v_depth >= 0 THEN jsonb_strip_nulls(jsonb_build_object('height', v_depth, 'hash',
-					(SELECT r.hash FROM reconciler.cursor_blocks r
-					 WHERE r.network_id = settle_network.network_id AND r.height = v_depth))) END,
-				'release', true, 'requests', v_findings))
-	LOOP
-		IF o.outcome <> 'transition' THEN
-			v_left := v_left || o.request_id;
-		END IF;
-		outcome := o.outcome;
-		source := o.source;
-		request_id := o.request_id;
-		from_status := o.from_status;
-		to_status := o.to_status;
-		reason := o.reason;
-		RETURN NEXT;
-	END LOOP;
-
-	IF due_now THEN
-		UPDATE reconciler.batches x SET due_at = '-infinity'
-		WHERE x.network_id = settle_network.network_id AND x.lo = 0 AND x.failures = 0;
+	IF c.work < c.best_work THEN
+		RAISE EXCEPTION 'the cursor stands on a chain with less work than was read already: block % (%)', c.height, c.hash
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Read on, or back to the chain with the most work.';
 	END IF;
-
-	-- settle believed it: then it need not be told again, but of those that were locked.
-	IF (SELECT x.failures FROM reconciler.batches x WHERE x.network_id = settle_network.network_id AND x.lo = 0) > 0 THEN
-		RETURN;
+	v_look := reconciler._followed_look(n, c, settle_network.worker_id, l.claimed_at);
+	v_outcomes := reconciler._settle_followed(l, n, c, v_look, coalesce(due_now, false));
+	PERFORM reconciler._note_tip(v_look, NULL, v_look.tip_time);
+	IF l.marked_at IS NULL OR l.marked_at < clock_timestamp() - interval '1 minute' THEN
+		PERFORM reconciler._mark_followed(n.network_id);
 	END IF;
-	DELETE FROM reconciler.payment_changes x
-	USING unnest(v_sources, v_requests) AS d(source_id, request_id)
-	WHERE x.network_id = settle_network.network_id AND x.source_id = d.source_id AND x.request_id = d.request_id
-	  AND d.request_id <> ALL (v_left);
-	INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-	SELECT settle_network.network_id, d.source_id, d.request_id
-	FROM unnest(v_sources, v_requests) AS d(source_id, request_id)
-	WHERE d.request_id = ANY (v_left)
-	ON CONFLICT DO NOTHING;
-	UPDATE reconciler.cursors x SET settled_depth = v_depth, settings = v_settings
-	WHERE x.network_id = settle_network.network_id
-	  AND (x.settled_depth, x.settings) IS DISTINCT FROM (v_depth, v_settings);
+	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
 END
 $$;
 
 COMMENT ON FUNCTION settle_network(text, int, xid8, boolean) IS
 'Settles what payments say at the cursor: its block is the tip. Gives the lease back; due_now: there is more to do at once. Returns what settle does';
+
+CREATE FUNCTION fail_network(worker_id text, network_id int, token xid8, failure text, asked boolean)
+RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '500ms'
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	l reconciler.cursor_leases;
+	n reconciler.networks;
+	v_look reconciler._look;
+	v_outcomes jsonb := '[]';
+BEGIN
+	PERFORM reconciler._check_worker(fail_network.worker_id);
+	l := reconciler._hold_cursor(fail_network.network_id, fail_network.token);
+	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = fail_network.network_id;
+	v_look := reconciler._begin_look(n, fail_network.worker_id, l.claimed_at);
+	v_look.failure := coalesce(left(fail_network.failure, 1000), 'the worker does not say why');
+	IF asked THEN
+		v_outcomes := reconciler._judge(v_look, reconciler._failed_findings(v_look, 0, 9223372036854775807));
+		PERFORM reconciler._note_tip(v_look, v_look.failure, NULL);
+	END IF;
+	PERFORM reconciler._end_cursor_lease(l, false, CASE WHEN asked THEN v_look.failure ELSE l.error END, l.expiry_at, l.expiry_seq);
+	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
+END
+$$;
+
+COMMENT ON FUNCTION fail_network(text, int, xid8, text, boolean) IS
+'The chain could not be read: says why, gives the lease back, and expires what nobody could observe until its grace was over. asked: an endpoint was; else nothing was found out. Returns what settle does';

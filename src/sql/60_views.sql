@@ -34,10 +34,13 @@ JOIN reconciler.sources a ON a.source_id = q.source_id
 JOIN pg_catalog.pg_class c ON c.oid = a.relation
 JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 LEFT JOIN LATERAL (
-	SELECT x.hi, x.lease_owner, x.lease_until, x.lease_token
-	FROM reconciler.batches x
-	WHERE x.network_id = q.network_id AND x.lo <= q.seq
-	ORDER BY x.lo DESC LIMIT 1) b
+	(SELECT x.hi, x.lease_owner, x.lease_until, x.lease_token
+	 FROM reconciler.batches x
+	 WHERE x.network_id = q.network_id AND x.lo <= q.seq AND NOT q.followed
+	 ORDER BY x.lo DESC LIMIT 1)
+	UNION ALL
+	SELECT 9223372036854775807, l.lease_owner, l.lease_until, l.lease_token
+	FROM reconciler.cursor_leases l WHERE l.network_id = q.network_id AND q.followed) b
 	ON q.seq < b.hi AND b.lease_until > pg_catalog.clock_timestamp() AND q.invalid IS NULL;
 
 COMMENT ON VIEW leases IS
@@ -71,5 +74,7 @@ CREATE VIEW network_status AS
 			FROM reconciler.queue AS k WHERE k.network_id = n.network_id) AS q
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS batches, count(*) FILTER (WHERE k.lease_until > clock_timestamp()) AS leased_batches
-			FROM reconciler.batches AS k WHERE k.network_id = n.network_id) AS b
+			FROM (SELECT x.network_id, x.lease_until FROM reconciler.batches AS x
+				  UNION ALL SELECT x.network_id, x.lease_until FROM reconciler.cursor_leases AS x) AS k
+			WHERE k.network_id = n.network_id) AS b
 	WHERE n.network_id <> 0 OR q.open_requests > 0;

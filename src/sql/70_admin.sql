@@ -64,6 +64,11 @@ BEGIN
 	SELECT * INTO q FROM reconciler.queue AS k WHERE k.source_id = of_source AND k.request_id = of_request;
 	SELECT * INTO n FROM reconciler.networks AS k WHERE k.network_id = q.network_id;
 	SELECT * INTO b FROM reconciler.batches AS k WHERE k.network_id = q.network_id AND k.lo <= q.seq AND k.hi > q.seq;
+	IF q.followed THEN
+		SELECT l.network_id, l.lease_owner, l.lease_until, l.due_at, l.error
+		INTO b.network_id, b.lease_owner, b.lease_until, b.due_at, b.error
+		FROM reconciler.cursor_leases AS l WHERE l.network_id = q.network_id;
+	END IF;
 	SELECT * INTO s FROM reconciler.network_state AS k WHERE k.network_id = q.network_id;
 
 	RETURN QUERY SELECT 'status', current_status;

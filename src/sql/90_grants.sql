@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
-			'take_budget', 'claim_cursor', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
+			'take_budget', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
 			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network')
 	ORDER BY p.proname
 $$;
@@ -117,6 +117,8 @@ GRANT SELECT ON network_status, leases, stat_workers TO pg_monitor;
 GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers() TO pg_monitor;	-- which these views call
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
+COMMENT ON TABLE cursor_leases IS 'The leases of the cursors of networks that are followed; see the view leases';
+COMMENT ON TABLE follow_marks IS 'Which open requests need not be looked back for when the queue was lost and is built again';
 COMMENT ON TABLE batches IS 'Runs of the queue, the unit of lease; see the view leases';
 COMMENT ON TABLE transitions IS
 'Every status change, with what was seen, where, and by which worker. This counts: a notification on channel reconciler is a hint to look here, which anybody can send';

@@ -55,8 +55,8 @@ $bitcoin->mine(4);
 wait_for_status($node, $sound, 'confirmed', name => 'a broken table does not stop the network');
 
 set_workers($node, 0);
-ok(wait_until(sub { sql("SELECT count(*) FROM reconciler.batches WHERE lease_token IS NOT NULL") == 0 }), 'no lease');
-sql("UPDATE reconciler.batches SET due_at = '-infinity'");
+ok(wait_until(sub { sql("SELECT count(*) FROM reconciler.cursor_leases WHERE lease_token IS NOT NULL") == 0 }), 'no lease');
+sql("UPDATE reconciler.cursor_leases SET due_at = '-infinity'");
 is(sql("SELECT c.token::text = pg_current_xact_id()::text FROM reconciler.claim_cursor('one', (SELECT network_id FROM reconciler.networks WHERE kind = 'bitcoind'), '1 s', '1 s') c"),
 	'f', 'the token of a cursor is no transaction id, which comes again after a crash');
 done_testing();

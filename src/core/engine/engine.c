@@ -341,6 +341,20 @@ finish_observed_cycles(engine *engine)
 	}
 }
 
+/* A cursor's lease, while its step waits for a node */
+static void
+renew_follow(network_loop *loop)
+{
+	if (loop->follow == NULL || rc_follow_renew(loop->follow))
+		return;
+	rc_log_event(loop->engine->options->host, RC_LOG_WARNING, "lease lost",
+				 RC_FIELDS(rc_field_text("chain", loop->network->chain),
+						   rc_field_text("network", loop->network->network)), NULL);
+	loop->engine->counters.skipped++;
+	rc_follow_cancel(loop->follow);
+	loop->follow = NULL;
+}
+
 /* Prolongs leases that are half over; gives up what another worker may have taken */
 static void
 renew_leases(engine *engine)
@@ -352,6 +366,7 @@ renew_leases(engine *engine)
 	{
 		cycle	   *next;
 
+		renew_follow(loop);
 		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = next)
 		{
 			next = cycle->next;
@@ -433,6 +448,11 @@ followed(void *arg, rc_followed *followed)
 	bool		news;
 
 	loop->follow = NULL;
+	if (followed->stale)
+	{
+		refresh_soon(loop);
+		return;
+	}
 	if (!followed->claimed)
 	{
 		schedule_claim(loop);
@@ -657,6 +677,8 @@ time_to_wait(engine *engine)
 
 		if (claim_ms < until)
 			until = claim_ms;
+		if (loop->follow != NULL && rc_follow_renew_at(loop->follow) < until)
+			until = rc_follow_renew_at(loop->follow);
 		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
 			if (cycle->renew_at_ms < until)
 				until = cycle->renew_at_ms;

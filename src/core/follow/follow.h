@@ -16,6 +16,7 @@ extern void rc_follower_free(rc_follower *follower);
 typedef struct rc_followed
 {
 	bool		claimed;		/* false: the cursor wasn't due, or another worker has it */
+	bool		stale;			/* the network is to be read anew before it is claimed */
 	bool		more;			/* there is more to do at once: blocks that are not read yet */
 	bool		lease_lost;
 	char	   *failure;		/* the node could not be asked, or must not be believed; already settled as such */
@@ -40,6 +41,10 @@ typedef void (*rc_follow_done) (void *arg, rc_followed *followed);
 extern rc_follow *rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store,
 								  const char *worker_id, rc_network *network, rc_follower *follower,
 								  rc_follow_done done, void *arg);
+
+/* rc_now_ms() at which the lease is half over, whatever call is under way; and prolonging it. False: it is lost */
+extern int64_t rc_follow_renew_at(const rc_follow *follow);
+extern bool rc_follow_renew(rc_follow *follow);
 
 /* Ends the step without calling done; the cursor comes due at once */
 extern void rc_follow_cancel(rc_follow *follow);

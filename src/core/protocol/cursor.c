@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/memory.h"
+
 static const rc_statement claim_statement = {
 	"claim_cursor",
-	"SELECT token, height, hash, recent, unfollowed, look_back_next, look_back_end"
-	" FROM reconciler.claim_cursor($1::text, $2::int, $3::interval, $4::interval)",
-	4
+	"SELECT token, height, hash, best_work, recent, look_back_due, look_back_next, look_back_hash, look_back_since,"
+	" min_tip_time, max_tip_time, tip_floor, floor_min_time"
+	" FROM reconciler.claim_cursor($1::text, $2::int, $3::interval, $4::interval, $5::bigint)",
+	5
 };
 
 static const rc_statement advance_statement = {
@@ -21,7 +24,26 @@ static const rc_statement advance_statement = {
 
 static const rc_statement undo_statement = {
 	"undo_blocks",
-	"SELECT reconciler.undo_blocks($1::text, $2::int, $3::xid8, $4::interval, $5::bigint)",
+	"SELECT reconciler.undo_blocks($1::text, $2::int, $3::xid8, $4::interval, $5::bigint, $6::text)",
+	6
+};
+
+static const rc_statement renew_statement = {
+	"renew_cursor",
+	"SELECT reconciler.renew_cursor($1::text, $2::int, $3::xid8, $4::interval)",
+	4
+};
+
+static const rc_statement release_statement = {
+	"release_cursor",
+	"SELECT reconciler.release_cursor($1::text, $2::int, $3::xid8, $4::boolean)",
+	4
+};
+
+static const rc_statement fail_statement = {
+	"fail_network",
+	"SELECT outcome, source, request_id, from_status, to_status, reason"
+	" FROM reconciler.fail_network($1::text, $2::int, $3::xid8, $4::text, $5::boolean)",
 	5
 };
 
@@ -39,15 +61,15 @@ static const rc_statement unconfirmed_statement = {
 
 static const rc_statement begin_look_back_statement = {
 	"begin_look_back",
-	"SELECT requests, floor(since)::bigint FROM reconciler.begin_look_back($1::text, $2::int, $3::xid8, $4::interval)",
+	"SELECT requests, next_height, next_hash, since"
+	" FROM reconciler.begin_look_back($1::text, $2::int, $3::xid8, $4::interval)",
 	4
 };
 
 static const rc_statement look_back_statement = {
 	"look_back",
-	"SELECT reconciler.look_back($1::text, $2::int, $3::xid8, $4::interval, $5::bigint, $6::bigint, $7::text,"
-	" $8::jsonb, $9::jsonb)",
-	9
+	"SELECT reconciler.look_back($1::text, $2::int, $3::xid8, $4::interval, $5::jsonb, $6::jsonb)",
+	6
 };
 
 static const rc_statement look_back_scripts_statement = {
@@ -58,8 +80,8 @@ static const rc_statement look_back_scripts_statement = {
 
 static const rc_statement end_look_back_statement = {
 	"end_look_back",
-	"SELECT reconciler.end_look_back($1::text, $2::int, $3::xid8, $4::interval)",
-	4
+	"SELECT reconciler.end_look_back($1::text, $2::int, $3::xid8, $4::interval, $5::text)",
+	5
 };
 
 static const rc_statement settle_statement = {
@@ -72,11 +94,11 @@ static const rc_statement settle_statement = {
 /* Room for the longest statement's parameters, and for numbers among them as text */
 typedef struct parameters
 {
-	const char *args[9];
+	const char *args[6];
 	char		network_id[16];
 	char		lease[48];
-	char		numbers[2][24];
-	char		block[256];
+	char		number[24];
+	char		block[384];
 } parameters;
 
 /* Fills in the first four: worker, network, token, lease */
@@ -93,10 +115,10 @@ set_lease(parameters *parameters, const rc_cursor_lease *lease)
 }
 
 static const char *
-set_number(parameters *parameters, int slot, int64_t value)
+set_number(parameters *parameters, int64_t value)
 {
-	snprintf(parameters->numbers[slot], sizeof(parameters->numbers[slot]), "%" PRId64, value);
-	return parameters->numbers[slot];
+	snprintf(parameters->number, sizeof(parameters->number), "%" PRId64, value);
+	return parameters->number;
 }
 
 /* Hashes are hex, so nothing needs quoting */
@@ -104,8 +126,9 @@ static const char *
 set_block(parameters *parameters, const rc_cursor_block *block)
 {
 	snprintf(parameters->block, sizeof(parameters->block),
-			 "{\"height\":%" PRId64 ",\"hash\":\"%s\",\"previous\":\"%s\",\"time\":%" PRId64 "}",
-			 block->height, block->hash, block->previous ? block->previous : "", block->time);
+			 "{\"height\":%" PRId64 ",\"hash\":\"%s\",\"previous\":\"%s\",\"time\":%" PRId64 ",\"work\":\"%s\"}",
+			 block->height, block->hash, block->previous ? block->previous : "", block->time,
+			 block->work ? block->work : "");
 	return parameters->block;
 }
 
@@ -128,11 +151,13 @@ rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *
 	char		network_id[16];
 	char		lease[48];
 	char		poll[48];
-	const char *args[4] = {worker_id, network_id, lease, poll};
+	char		version[24];
+	const char *args[5] = {worker_id, network_id, lease, poll, version};
 
 	snprintf(network_id, sizeof(network_id), "%" PRId32, network->network_id);
 	snprintf(lease, sizeof(lease), "%ld milliseconds", network->lease_ms);
 	snprintf(poll, sizeof(poll), "%ld milliseconds", network->poll_interval_ms);
+	snprintf(version, sizeof(version), "%" PRId64, network->version);
 	return store->run(store->ctx, &claim_statement, args, rows);
 }
 
@@ -148,13 +173,44 @@ rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block, co
 }
 
 rc_store_status
-rc_cursor_undo(const rc_cursor_lease *lease, int64_t height)
+rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
-	p.args[4] = set_number(&p, 0, height);
+	p.args[4] = set_number(&p, height);
+	p.args[5] = tip_work;
 	return run_counting(lease, &undo_statement, p.args, NULL);
+}
+
+rc_store_status
+rc_cursor_renew(const rc_cursor_lease *lease)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	return run_counting(lease, &renew_statement, p.args, NULL);
+}
+
+rc_store_status
+rc_cursor_release(const rc_cursor_lease *lease, bool due_now)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[3] = due_now ? "t" : "f";
+	return run_counting(lease, &release_statement, p.args, NULL);
+}
+
+rc_store_status
+rc_cursor_fail(const rc_cursor_lease *lease, const char *failure, bool asked, rc_rows *outcomes)
+{
+	parameters	p;
+
+	set_lease(&p, lease);
+	p.args[3] = failure;
+	p.args[4] = asked ? "t" : "f";
+	return lease->store->run(lease->store->ctx, &fail_statement, p.args, outcomes);
 }
 
 rc_store_status
@@ -185,37 +241,34 @@ rc_cursor_unconfirmed(const rc_cursor_lease *lease, rc_rows *txids)
 }
 
 rc_store_status
-rc_look_back_begin(const rc_cursor_lease *lease, int *requests, int64_t *since)
+rc_look_back_begin(const rc_cursor_lease *lease, rc_look_back *back)
 {
 	parameters	p;
 	rc_rows		rows = {0};
 	rc_store_status status;
 
 	set_lease(&p, lease);
-	*requests = 0;
-	*since = 0;
+	memset(back, 0, sizeof(*back));
 	status = lease->store->run(lease->store->ctx, &begin_look_back_statement, p.args, &rows);
-	if (status == RC_STORE_OK && rows.nrows == 1)
+	if (status == RC_STORE_OK && rows.nrows == 1 && rc_cell(&rows, 0, 2) != NULL && rc_cell(&rows, 0, 3) != NULL)
 	{
-		*requests = (int) strtol(rc_cell(&rows, 0, 0), NULL, 10);
-		*since = rc_cell(&rows, 0, 1) ? strtoll(rc_cell(&rows, 0, 1), NULL, 10) : 0;
+		back->requests = (int) strtol(rc_cell(&rows, 0, 0), NULL, 10);
+		back->next = strtoll(rc_cell(&rows, 0, 1), NULL, 10);
+		back->hash = rc_strdup(rc_cell(&rows, 0, 2));
+		back->since = strtoll(rc_cell(&rows, 0, 3), NULL, 10);
 	}
 	rc_rows_free(&rows);
 	return status;
 }
 
 rc_store_status
-rc_look_back_note(const rc_cursor_lease *lease, int64_t next, int64_t end, const char *problem,
-				  const rc_cursor_block *block, const char *outputs, int *found)
+rc_look_back_take(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *outputs, int *found)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
-	p.args[4] = set_number(&p, 0, next);
-	p.args[5] = set_number(&p, 1, end);
-	p.args[6] = problem;
-	p.args[7] = block ? set_block(&p, block) : NULL;
-	p.args[8] = outputs;
+	p.args[4] = set_block(&p, block);
+	p.args[5] = outputs;
 	return run_counting(lease, &look_back_statement, p.args, found);
 }
 
@@ -226,11 +279,12 @@ rc_look_back_scripts(const rc_cursor_lease *lease, rc_rows *scripts)
 }
 
 rc_store_status
-rc_look_back_end(const rc_cursor_lease *lease)
+rc_look_back_end(const rc_cursor_lease *lease, const char *problem)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
+	p.args[4] = problem;
 	return run_counting(lease, &end_look_back_statement, p.args, NULL);
 }
 

@@ -13,6 +13,7 @@ typedef struct rc_cursor_block
 	const char *hash;
 	const char *previous;		/* NULL: not known */
 	int64_t		time;			/* Unix seconds */
+	const char *work;			/* of the chain up to it, 64 hex digits; NULL: not known */
 } rc_cursor_block;
 
 /* Whose lease, and of which cursor: what every statement names */
@@ -30,11 +31,23 @@ enum
 	RC_CURSOR_TOKEN,
 	RC_CURSOR_HEIGHT,
 	RC_CURSOR_HASH,
+	RC_CURSOR_BEST_WORK,
 	RC_CURSOR_RECENT,
-	RC_CURSOR_UNFOLLOWED,
+	RC_CURSOR_LOOK_BACK_DUE,
 	RC_CURSOR_LOOK_BACK_NEXT,
-	RC_CURSOR_LOOK_BACK_END
+	RC_CURSOR_LOOK_BACK_HASH,
+	RC_CURSOR_LOOK_BACK_SINCE,
+	RC_CURSOR_BOUNDS			/* four columns */
 };
+
+/* Where a look back begins, or goes on: downwards from a block, to one that is older than since */
+typedef struct rc_look_back
+{
+	int			requests;
+	int64_t		next;
+	char	   *hash;			/* malloc'd */
+	int64_t		since;			/* Unix seconds */
+} rc_look_back;
 
 extern rc_store_status rc_cursor_claim(const rc_store *store, const char *worker_id,
 									   const rc_network *network, rc_rows *rows);
@@ -42,19 +55,29 @@ extern rc_store_status rc_cursor_claim(const rc_store *store, const char *worker
 /* outputs: JSON [[txid, index, script, amount], …]; *found gets the number of payments */
 extern rc_store_status rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block,
 										 const char *outputs, int *found);
-extern rc_store_status rc_cursor_undo(const rc_cursor_lease *lease, int64_t height);
+/* tip_work: of the chain that takes their place */
+extern rc_store_status rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work);
+extern rc_store_status rc_cursor_renew(const rc_cursor_lease *lease);
+
+/* Gives the lease back; due_now: there is more to do at once */
+extern rc_store_status rc_cursor_release(const rc_cursor_lease *lease, bool due_now);
+
+/* No endpoint has answered (asked: though one was asked); gives the lease back */
+extern rc_store_status rc_cursor_fail(const rc_cursor_lease *lease, const char *failure, bool asked, rc_rows *outcomes);
 
 /* gone: JSON array of transaction ids */
 extern rc_store_status rc_cursor_mempool(const rc_cursor_lease *lease, const char *outputs, const char *gone, int *found);
 extern rc_store_status rc_cursor_unconfirmed(const rc_cursor_lease *lease, rc_rows *txids);
 
-extern rc_store_status rc_look_back_begin(const rc_cursor_lease *lease, int *requests, int64_t *since);
+extern rc_store_status rc_look_back_begin(const rc_cursor_lease *lease, rc_look_back *back);
 
-/* block NULL: only keeps the range and the problem (may be NULL) */
-extern rc_store_status rc_look_back_note(const rc_cursor_lease *lease, int64_t next, int64_t end, const char *problem,
-										 const rc_cursor_block *block, const char *outputs, int *found);
+/* A block that is read again: the one that the look back stands at */
+extern rc_store_status rc_look_back_take(const rc_cursor_lease *lease, const rc_cursor_block *block,
+										 const char *outputs, int *found);
 extern rc_store_status rc_look_back_scripts(const rc_cursor_lease *lease, rc_rows *scripts);
-extern rc_store_status rc_look_back_end(const rc_cursor_lease *lease);
+
+/* problem: why not all of the blocks could be read again; NULL: they were */
+extern rc_store_status rc_look_back_end(const rc_cursor_lease *lease, const char *problem);
 
 extern rc_store_status rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, rc_rows *outcomes);
 

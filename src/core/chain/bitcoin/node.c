@@ -7,8 +7,7 @@
  *   POSITION the hash at the cursor's height                  -> the same: read on
  *   FORK     the hashes at the heights read before            -> undo down to the last common block
  *   HASHES, BLOCK  the next blocks, one at a time             -> advance the cursor
- *   AGE_…    headers, back to the age of new requests         -> which blocks to read again for them
- *   BACK_…   those blocks, one at a time                      -> look_back
+ *   BACK     blocks again, from the cursor from parent to parent, back to the age of new requests -> look_back
  *   MEMPOOL, TRANSACTIONS  what is new in the mempool
  *   CHECK    is the tip still the one?                        -> note_mempool, settle
  *
@@ -60,6 +59,8 @@ free_follow(rc_follow *follow)
 		rc_timer_cancel(follow->timer);
 	json_object_put(follow->recent);
 	free(follow->wanted.items);
+	free(follow->back_problem);
+	rc_endpoint_walk_end(&follow->walk);
 	free(follow->token);
 	free_followed(follow->result);
 	free(follow);
@@ -91,6 +92,11 @@ rc_follow_went_well(rc_follow *follow, rc_store_status status)
 {
 	if (status == RC_STORE_OK)
 		return true;
+	if (status == RC_STORE_REFUSED)
+	{
+		rc_follow_fail(follow, -1, rc_strdup("the database refuses what it answered"));
+		return false;
+	}
 	if (status == RC_STORE_LEASE_LOST)
 		follow->result->lease_lost = true;
 	else
@@ -101,57 +107,31 @@ rc_follow_went_well(rc_follow *follow, rc_store_status status)
 	return false;
 }
 
-static void
-lease_batch(const rc_follow *follow, rc_batch *batch)
-{
-	memset(batch, 0, sizeof(*batch));
-	batch->network_id = follow->network->network_id;
-	batch->token = follow->token;
-}
-
 /* No endpoint is left: the database is told why */
 static void
-settle_failure(rc_follow *follow, const char *failure)
+settle_failure(rc_follow *follow, char *failure)
 {
-	struct json_object *observation = json_object_new_object();
-	rc_batch	batch;
-	rc_store_status status;
+	rc_store_status status = rc_cursor_fail(&follow->lease, failure, follow->walk.asked, &follow->result->outcomes);
 
-	json_object_object_add(observation, "failure", json_object_new_string(failure));
-	json_object_object_add(observation, "release", json_object_new_boolean(true));
-	lease_batch(follow, &batch);
-	status = rc_protocol_settle(follow->lease.store, follow->lease.worker_id, &batch,
-								json_object_to_json_string_ext(observation, JSON_C_TO_STRING_PLAIN),
-								&follow->result->outcomes);
-	json_object_put(observation);
-	if (!rc_follow_went_well(follow, status))
-		return;
-	follow->result->failure = rc_strdup(failure);
-	rc_follow_end(follow);
+	if (rc_follow_went_well(follow, status))
+	{
+		follow->result->failure = failure;
+		rc_follow_end(follow);
+	}
+	else
+		free(failure);
 }
 
-/* Why no endpoint may be asked, rc_malloc'd: what they rest for is still what is wrong */
-static char *
-last_error(const rc_network *network)
+/* The next endpoint is asked from the beginning, if there is one */
+static void
+ask_next_endpoint(rc_follow *follow)
 {
-	for (int i = 0; network->endpoints != NULL && i < network->nendpoints; i++)
-	{
-		if (network->endpoints[i].error != NULL)
-			return rc_asprintf("%s: %s", network->endpoints[i].shown, network->endpoints[i].error);
-	}
-	return rc_strdup("every endpoint has failed, and none is to be asked again yet");
-}
-
-/* The next endpoint that may be asked; NULL: none */
-static rc_endpoint *
-choose_endpoint(rc_follow *follow)
-{
-	for (int i = 0; i < follow->network->nendpoints; i++)
-	{
-		if (rc_endpoint_usable(&follow->network->endpoints[i]))
-			return &follow->network->endpoints[i];
-	}
-	return NULL;
+	follow->idle_restarts = 0;
+	follow->endpoint = rc_endpoint_walk_next(&follow->walk);
+	if (follow->endpoint != NULL)
+		rc_follow_go_to(follow, STAGE_INFO);
+	else
+		settle_failure(follow, rc_endpoint_walk_problem(&follow->walk));
 }
 
 /* The endpoint is at fault: another one is asked from the beginning, if there is one. Takes over why */
@@ -160,19 +140,13 @@ rc_follow_failed(rc_follow *follow, rc_failure why)
 {
 	char	   *failure;
 
-	rc_endpoint_failed(follow->endpoint, why);
+	rc_endpoint_walk_failed(&follow->walk, why);
 	failure = rc_asprintf("%s: %s", follow->endpoint->shown, follow->endpoint->error);
-	follow->endpoint = choose_endpoint(follow);
-	if (follow->endpoint != NULL)
-	{
-		rc_log_change(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
-					  RC_FIELDS(rc_field_text("chain", follow->network->chain),
-								rc_field_text("network", follow->network->network)), failure);
-		rc_follow_go_to(follow, STAGE_INFO);
-	}
-	else
-		settle_failure(follow, failure);
+	rc_log_change(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
+				  RC_FIELDS(rc_field_text("chain", follow->network->chain),
+							rc_field_text("network", follow->network->network)), failure);
 	free(failure);
+	ask_next_endpoint(follow);
 }
 
 void
@@ -185,22 +159,28 @@ rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
 void
 rc_follow_leave_rest(rc_follow *follow)
 {
-	rc_batch	batch;
-
-	lease_batch(follow, &batch);
 	follow->result->more = true;
-	if (rc_follow_went_well(follow, rc_protocol_release(follow->lease.store, follow->lease.worker_id, &batch, true)))
+	if (rc_follow_went_well(follow, rc_cursor_release(&follow->lease, true)))
 		rc_follow_end(follow);
 }
 
-/* The chain has moved since this step began */
+/* The chain has moved since this step began; or different nodes have answered */
 void
 rc_follow_begin_again(rc_follow *follow)
 {
-	if (follow->restarts++ < MAX_RESTARTS)
+	if (follow->result->blocks > follow->blocks_at_restart)
+		follow->idle_restarts = 0;
+	follow->blocks_at_restart = follow->result->blocks;
+	follow->idle_restarts++;
+	follow->restarts++;
+	if (follow->idle_restarts <= MAX_RESTARTS && follow->restarts <= MAX_RESTARTS_IN_ALL)
 		rc_follow_go_to(follow, STAGE_INFO);
 	else
-		rc_follow_leave_rest(follow);
+	{
+		follow->restarts = 0;
+		rc_follow_failed(follow, rc_failure_make(RC_FAILURE_INCONSISTENT,
+												 "its answers contradict each other: several nodes behind one address?"));
+	}
 }
 
 struct json_object *
@@ -258,7 +238,6 @@ on_answer(void *arg, rc_exchange_result *result)
 	rc_follow  *follow = arg;
 	rc_rpc_reply *replies = result->replies;
 	int			nreplies = result->nreplies;
-	const char *hash;
 
 	follow->call = NULL;
 	if (result->failure.text != NULL)
@@ -284,18 +263,8 @@ on_answer(void *arg, rc_exchange_result *result)
 		case STAGE_BLOCK:
 			rc_follow_on_block(follow, replies);
 			break;
-		case STAGE_AGE_HASH:
-			hash = rc_follow_hash_of(replies);
-			if (hash == NULL)
-				rc_follow_begin_again(follow);
-			else
-			{
-				snprintf(follow->run.hashes[0], RC_BTC_HASH_SIZE, "%s", hash);
-				rc_follow_go_to(follow, STAGE_AGE_HEADER);
-			}
-			break;
-		case STAGE_AGE_HEADER:
-			rc_follow_on_age_header(follow, replies);
+		case STAGE_BACK:
+			rc_follow_on_back(follow, replies);
 			break;
 		case STAGE_MEMPOOL:
 			rc_follow_on_mempool(follow, replies);
@@ -401,18 +370,17 @@ ask_transactions(rc_follow *follow)
 	ask(follow, calls, n, MAX_LIST_ANSWER);
 }
 
-/* Between two writes, which prolong the lease, there may be long reads */
-static bool
-keep_lease(rc_follow *follow)
+/* A block, raw, and what its node knows of it */
+static void
+ask_block(rc_follow *follow, const char *hash)
 {
-	rc_batch	batch;
-	int64_t		now = rc_now_ms();
+	char		raw[RC_BTC_HASH_SIZE + 8];
+	char		header[RC_BTC_HASH_SIZE + 8];
+	rc_rpc_call calls[2] = {{"getblock", raw, 0}, {"getblockheader", header, 0}};
 
-	if (now < follow->renew_at_ms)
-		return true;
-	follow->renew_at_ms = now + follow->network->lease_ms / 3;
-	lease_batch(follow, &batch);
-	return rc_follow_went_well(follow, rc_protocol_renew(follow->lease.store, follow->lease.worker_id, &batch, follow->network));
+	snprintf(raw, sizeof(raw), "[\"%s\",0]", hash);
+	snprintf(header, sizeof(header), "[\"%s\"]", hash);
+	ask(follow, calls, 2, MAX_BLOCK_ANSWER);
 }
 
 /* Asks the node what the stage wants to know */
@@ -421,8 +389,6 @@ rc_follow_go_to(rc_follow *follow, stage stage)
 {
 	char		params[RC_BTC_HASH_SIZE + 16];
 
-	if (!keep_lease(follow))
-		return;
 	follow->stage = stage;
 	switch (stage)
 	{
@@ -438,16 +404,10 @@ rc_follow_go_to(rc_follow *follow, stage stage)
 			ask_many_hashes(follow);
 			break;
 		case STAGE_BLOCK:
-			snprintf(params, sizeof(params), "[\"%s\",0]", follow->run.hashes[follow->run.at]);
-			ask_one(follow, "getblock", params, MAX_BLOCK_ANSWER);
+			ask_block(follow, follow->run.hashes[follow->run.at]);
 			break;
-		case STAGE_AGE_HASH:
-			snprintf(params, sizeof(params), "[%" PRId64 "]", follow->age_height);
-			ask_one(follow, "getblockhash", params, 0);
-			break;
-		case STAGE_AGE_HEADER:
-			snprintf(params, sizeof(params), "[\"%s\"]", follow->run.hashes[0]);
-			ask_one(follow, "getblockheader", params, 0);
+		case STAGE_BACK:
+			ask_block(follow, follow->back_hash);
 			break;
 		case STAGE_MEMPOOL:
 			ask_one(follow, "getrawmempool", "[]", MAX_LIST_ANSWER);
@@ -480,14 +440,17 @@ take_claim(rc_follow *follow, const rc_rows *rows)
 		json_object_put(follow->recent);
 		follow->recent = json_object_new_array();
 	}
-	follow->unfollowed = rc_cell(rows, 0, RC_CURSOR_UNFOLLOWED)[0] == 't';
-	follow->back_next = -1;
-	follow->back_end = -1;
-	if (rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT) != NULL && rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_END) != NULL)
+	if (rc_cell(rows, 0, RC_CURSOR_BEST_WORK) != NULL)
+		snprintf(follow->best_work, sizeof(follow->best_work), "%s", rc_cell(rows, 0, RC_CURSOR_BEST_WORK));
+	follow->look_back_due = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_DUE)[0] == 't';
+	if (rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH) != NULL)
 	{
+		follow->back = true;
 		follow->back_next = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT), NULL, 10);
-		follow->back_end = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_END), NULL, 10);
+		follow->back_since = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_SINCE), NULL, 10);
+		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH));
 	}
+	rc_protocol_take_bounds(rows, RC_CURSOR_BOUNDS, &follow->bounds);
 	return true;
 }
 
@@ -495,23 +458,15 @@ take_claim(rc_follow *follow, const rc_rows *rows)
 static void
 begin(rc_follow *follow)
 {
-	char	   *problem = NULL;
-
 	follow->result->claimed = true;
-	follow->renew_at_ms = rc_now_ms() + follow->network->lease_ms / 3;
+	follow->renew_at_ms = rc_now_ms() + follow->network->lease_ms / 2;
+	rc_endpoint_walk_begin(&follow->walk, follow->network->endpoints, follow->network->nendpoints);
 	follow->chain = rc_btc_network_of(follow->network->network);
 	if (follow->chain == NULL)
-		problem = rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
-							  follow->network->network);
-	else if (follow->network->nendpoints == 0)
-		problem = rc_strdup("the network has no endpoint");
-	else if ((follow->endpoint = choose_endpoint(follow)) == NULL)
-		problem = last_error(follow->network);
-	if (problem != NULL)
-		settle_failure(follow, problem);
+		settle_failure(follow, rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
+										   follow->network->network));
 	else
-		rc_follow_go_to(follow, STAGE_INFO);
-	free(problem);
+		ask_next_endpoint(follow);
 }
 
 rc_follow *
@@ -520,6 +475,7 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 {
 	rc_follow  *follow = rc_calloc(1, sizeof(*follow));
 	rc_rows		rows = {0};
+	rc_store_status status;
 
 	follow->http = http;
 	follow->host = host;
@@ -531,7 +487,9 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 	follow->lease.worker_id = worker_id;
 	follow->lease.network = network;
 	follow->result = rc_calloc(1, sizeof(*follow->result));
-	if (rc_cursor_claim(store, worker_id, network, &rows) == RC_STORE_OK && take_claim(follow, &rows))
+	status = rc_cursor_claim(store, worker_id, network, &rows);
+	follow->result->stale = status == RC_STORE_STALE;
+	if (status == RC_STORE_OK && take_claim(follow, &rows))
 		begin(follow);
 	else
 		rc_follow_end(follow);
@@ -539,15 +497,25 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 	return follow;
 }
 
+int64_t
+rc_follow_renew_at(const rc_follow *follow)
+{
+	return follow->ended ? INT64_MAX : follow->renew_at_ms;
+}
+
+bool
+rc_follow_renew(rc_follow *follow)
+{
+	if (rc_now_ms() < rc_follow_renew_at(follow))
+		return true;
+	follow->renew_at_ms = rc_now_ms() + follow->network->lease_ms / 2;
+	return rc_cursor_renew(&follow->lease) != RC_STORE_LEASE_LOST;
+}
+
 void
 rc_follow_cancel(rc_follow *follow)
 {
-	rc_batch	batch;
-
 	if (!follow->ended && follow->token != NULL)
-	{
-		lease_batch(follow, &batch);
-		(void) rc_protocol_release(follow->lease.store, follow->lease.worker_id, &batch, true);
-	}
+		(void) rc_cursor_release(&follow->lease, true);
 	free_follow(follow);
 }

@@ -23,8 +23,12 @@
 /* A new cursor starts so far below the tip, so that a fork near the tip is found */
 #define START_DEPTH 10
 
-/* How often a step begins again because the chain moved under it, before it leaves the rest to the next */
+/*
+ * How often a step begins again because the chain moved under it: without having
+ * read a block since, and in all. Then the answers come from different nodes.
+ */
 #define MAX_RESTARTS 3
+#define MAX_RESTARTS_IN_ALL 10
 
 /* 4 MB of block, in hex, and the wrapping; a list of a million transaction ids */
 #define MAX_BLOCK_ANSWER ((size_t) 9 * 1024 * 1024)
@@ -32,9 +36,6 @@
 
 /* Blocks may bear times so much earlier than they were mined (consensus allows 2 hours into the future) */
 #define TIME_TOLERANCE 7200
-
-/* A block's median time is that of the 11 up to it */
-#define MEDIAN_SPAN 11
 
 /* Bitcoin Core's RPC_INVALID_ADDRESS_OR_KEY: a transaction has left the mempool */
 #define RPC_NO_SUCH_TRANSACTION (-5)
@@ -49,8 +50,7 @@ typedef enum stage
 	STAGE_FORK,
 	STAGE_HASHES,
 	STAGE_BLOCK,
-	STAGE_AGE_HASH,
-	STAGE_AGE_HEADER,
+	STAGE_BACK,
 	STAGE_MEMPOOL,
 	STAGE_TRANSACTIONS,
 	STAGE_CHECK
@@ -61,10 +61,9 @@ struct rc_follower
 	rc_mempool *mempool;
 };
 
-/* A run of blocks to read: forward, or back again for requests that came late */
+/* A run of blocks to read, forward */
 typedef struct block_run
 {
-	bool		back;
 	int64_t		next;			/* height */
 	int64_t		end;
 	char		hashes[HASHES_AT_A_TIME][RC_BTC_HASH_SIZE];
@@ -90,28 +89,33 @@ struct rc_follow
 	void	   *arg;
 	rc_cursor_lease lease;
 	char	   *token;
+	rc_endpoint_walk walk;		/* each endpoint once */
 	rc_endpoint *endpoint;
+	rc_tip_bounds bounds;
 	rc_exchange *call;
 	rc_timer   *timer;
 	stage		stage;
 	bool		ended;
-	int			restarts;
+	int			restarts;		/* in all */
+	int			idle_restarts;	/* since a block was read */
+	int			blocks_at_restart;
 	int64_t		renew_at_ms;
 	int64_t		height;			/* the cursor's; -1: none */
 	char		hash[RC_BTC_HASH_SIZE];
 	struct json_object *recent; /* [[height, hash], …], highest first */
 	int64_t		tip_height;
 	char		tip_hash[RC_BTC_HASH_SIZE];
+	char		tip_work[RC_BTC_HASH_SIZE]; /* work is 64 hex digits, too */
+	char		best_work[RC_BTC_HASH_SIZE];	/* the most that was ever read; empty: none */
 	int64_t		prune_height;	/* the lowest block that the node has */
 	block_run	run;
-	bool		unfollowed;		/* there are requests to look back for */
-	int64_t		back_next;		/* -1: not looking back */
-	int64_t		back_end;
-	int64_t		since;			/* age of the oldest new request, Unix seconds */
-	int64_t		age_height;		/* the search for the block of that age */
-	int64_t		age_low;		/* older than it; -1: not known */
-	int64_t		age_high;		/* not older */
-	int64_t		age_prune_time; /* time of the lowest block that the node has */
+	bool		look_back_due;	/* there are requests to look back for */
+	bool		back;			/* looking back: downwards, from parent to parent */
+	int64_t		back_next;
+	char		back_hash[RC_BTC_HASH_SIZE];
+	int64_t		back_since;		/* the age of the oldest of these requests, Unix seconds */
+	int64_t		back_time;		/* of the block that was read last; 0: not known */
+	char	   *back_problem;	/* why not all could be read */
 	bool		back_done;		/* all was read: after the mempool, the look back ends */
 	text_list	wanted;			/* transactions to read */
 	size_t		wanted_at;
@@ -147,8 +151,8 @@ extern void rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies);
 extern void rc_follow_on_position(rc_follow *follow, const rc_rpc_reply *reply);
 extern void rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
 extern void rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
-extern void rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *reply);
-extern void rc_follow_on_age_header(rc_follow *follow, const rc_rpc_reply *reply);
+extern void rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies);
+extern void rc_follow_on_back(rc_follow *follow, const rc_rpc_reply *replies);
 
 /* The height and hash of entry i of the blocks read before, highest first */
 extern const char *rc_follow_recent_block(const rc_follow *follow, size_t i, int64_t *height);

@@ -7,60 +7,53 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/chain/tip.h"
 
-/* Begins to read a run of blocks */
+/* Blocks that the node has no longer can't be read again; those that it has may suffice */
 static void
-begin_run(rc_follow *follow, bool back, int64_t next, int64_t last)
+give_up_looking_back(rc_follow *follow)
 {
-	memset(&follow->run, 0, sizeof(follow->run));
-	follow->run.back = back;
-	follow->run.next = next;
-	follow->run.end = last;
-	rc_follow_go_to(follow, STAGE_HASHES);
+	if (follow->back_time == 0 || follow->back_time > follow->back_since)
+	{
+		free(follow->back_problem);
+		follow->back_problem = rc_asprintf("the node has pruned the blocks before %" PRId64
+										   ": older payments to this request can't be found", follow->prune_height);
+	}
+	follow->back_done = true;
+}
+
+/* Marks requests that came after their payment may have been mined; false: the step has ended */
+static bool
+begin_to_look_back(rc_follow *follow)
+{
+	rc_look_back back;
+
+	follow->look_back_due = false;
+	if (!rc_follow_went_well(follow, rc_look_back_begin(&follow->lease, &back)))
+		return false;
+	follow->back = back.requests > 0 && back.hash != NULL;
+	if (follow->back)
+	{
+		follow->back_next = back.next;
+		follow->back_since = back.since;
+		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", back.hash);
+	}
+	free(back.hash);
+	return true;
 }
 
 /* New blocks are read: now for requests that came after their payment, then the mempool */
 static void
 after_blocks(rc_follow *follow)
 {
-	int			requests = 0;
-
-	if (follow->back_next < 0 && follow->unfollowed)
-	{
-		follow->unfollowed = false;
-		if (!rc_follow_went_well(follow, rc_look_back_begin(&follow->lease, &requests, &follow->since)))
-			return;
-		if (requests > 0)
-		{
-			follow->age_high = follow->height + 1;
-			follow->age_low = -1;
-			follow->age_prune_time = 0;
-			follow->age_height = follow->height - MEDIAN_SPAN > 0 ? follow->height - MEDIAN_SPAN : 0;
-			rc_follow_go_to(follow, STAGE_AGE_HASH);
-			return;
-		}
-	}
-
-	/* Pruned since the look back began, or by another node than the one that it began with */
-	if (follow->back_next >= 0 && follow->back_next <= follow->back_end && follow->back_next < follow->prune_height)
-	{
-		char	   *problem = rc_asprintf("the node has pruned the blocks before %" PRId64
-										  ": older payments to this request can't be found", follow->prune_height);
-		rc_store_status status;
-
-		follow->back_next = follow->prune_height;
-		status = rc_look_back_note(&follow->lease, follow->back_next, follow->back_end, problem, NULL, NULL, NULL);
-		free(problem);
-		if (!rc_follow_went_well(follow, status))
-			return;
-	}
-	if (follow->back_next >= 0 && follow->back_next <= follow->back_end && follow->result->blocks < MAX_BLOCKS)
-	{
-		begin_run(follow, true, follow->back_next, follow->back_end);
+	if (!follow->back && follow->look_back_due && !begin_to_look_back(follow))
 		return;
-	}
-	follow->back_done = follow->back_next >= 0 && follow->back_next > follow->back_end;
-	rc_follow_go_to(follow, STAGE_MEMPOOL);
+	if (follow->back && !follow->back_done && follow->back_next < follow->prune_height)
+		give_up_looking_back(follow);
+	if (follow->back && !follow->back_done && follow->result->blocks < MAX_BLOCKS)
+		rc_follow_go_to(follow, STAGE_BACK);
+	else
+		rc_follow_go_to(follow, STAGE_MEMPOOL);
 }
 
 /* The cursor is on the node's chain: reads on from it */
@@ -84,7 +77,12 @@ read_on(rc_follow *follow)
 	if (next > follow->tip_height)
 		after_blocks(follow);
 	else
-		begin_run(follow, false, next, follow->tip_height);
+	{
+		memset(&follow->run, 0, sizeof(follow->run));
+		follow->run.next = next;
+		follow->run.end = follow->tip_height;
+		rc_follow_go_to(follow, STAGE_HASHES);
+	}
 }
 
 /* What is wrong with the node's answers to STAGE_INFO, malloc'd; or NULL, with the tip taken */
@@ -98,6 +96,7 @@ take_info(rc_follow *follow, rc_rpc_reply *replies)
 	struct json_object *pruned = rc_follow_member(info, "pruneheight", json_type_int);
 	struct json_object *loaded = rc_follow_member(replies[1].result, "loaded", json_type_boolean);
 	const char *best = rc_json_string(info, "bestblockhash");
+	const char *work = rc_json_string(info, "chainwork");
 	const char *genesis = rc_follow_hash_of(&replies[2]);
 
 	for (int i = 0; i < 3; i++)
@@ -105,7 +104,7 @@ take_info(rc_follow *follow, rc_rpc_reply *replies)
 		if (replies[i].error != NULL)
 			return rc_strdup(replies[i].error);
 	}
-	if (genesis == NULL || blocks == NULL || headers == NULL || !rc_follow_is_hash(best))
+	if (genesis == NULL || blocks == NULL || headers == NULL || !rc_follow_is_hash(best) || !rc_follow_is_hash(work))
 		return rc_strdup("the answer is not that of a Bitcoin node");
 	if (strcmp(genesis, follow->chain->genesis) != 0)
 		return rc_asprintf("the node serves another chain than Bitcoin's %s: its first block is %s",
@@ -123,29 +122,37 @@ take_info(rc_follow *follow, rc_rpc_reply *replies)
 	if (loaded != NULL && !json_object_get_boolean(loaded))
 		return rc_strdup("the node is still loading its mempool");
 	snprintf(follow->tip_hash, sizeof(follow->tip_hash), "%s", best);
+	snprintf(follow->tip_work, sizeof(follow->tip_work), "%s", work);
 	follow->prune_height = pruned ? json_object_get_int64(pruned) : 0;
 	return NULL;
 }
 
 /*
- * A node whose tip lies below ours has not seen a reorganisation, it has not
- * seen our blocks: none of them is undone on its word. On regtest, where blocks
- * can be taken back at will, it may be either.
+ * Is the tip that the node names to be believed? A chain with less work than one
+ * that was read already has lost, or has not heard of it yet: no block is undone
+ * on its word, and nothing that stands in it alone is counted.
  */
-static bool
-lags_behind_us(const rc_follow *follow)
+static char *
+tip_problem(const rc_follow *follow, struct json_object *info)
 {
-	size_t		n = json_object_array_length(follow->recent);
-	int64_t		height;
+	struct json_object *time = rc_follow_member(info, "time", json_type_int);
+	rc_block	tip = {.known = true,.height = (uint64_t) follow->tip_height};
 
-	if (follow->height <= follow->tip_height || n == 0 || strcmp(follow->chain->name, "regtest") == 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
+	/* Nodes before version 23 don't say it */
+	if (time != NULL)
 	{
-		if (strcmp(rc_follow_recent_block(follow, i, &height), follow->tip_hash) == 0)
-			return true;
+		char	   *problem;
+
+		tip.time = json_object_get_int64(time);
+		problem = rc_tip_problem(&follow->bounds, &tip);
+		if (problem != NULL)
+			return problem;
 	}
-	return follow->tip_height < height;
+	if (strcmp(follow->tip_work, follow->best_work) < 0)
+		return rc_asprintf("the node is behind, or on a fork that has lost: the chain of its tip, block %" PRId64
+						   ", has less work than one that was read already (if the chain was begun anew:"
+						   " SELECT reconciler.restart_cursor(…))", follow->tip_height);
+	return NULL;
 }
 
 void
@@ -153,11 +160,9 @@ rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies)
 {
 	char	   *problem = take_info(follow, replies);
 
-	if (problem == NULL && lags_behind_us(follow))
-		problem = rc_asprintf("the node is behind: its tip is block %" PRId64 ", block %" PRId64 " was read already",
-							  follow->tip_height, follow->height);
-
-	if (problem != NULL)
+	if (problem == NULL && (problem = tip_problem(follow, replies[0].result)) != NULL)
+		rc_follow_failed(follow, rc_failure_take(RC_FAILURE_BEHIND, problem));
+	else if (problem != NULL)
 		rc_follow_fail(follow, -1, problem);
 	else if (follow->height < 0 || strcmp(follow->hash, follow->tip_hash) == 0)
 		read_on(follow);
@@ -213,7 +218,7 @@ rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 						   rc_field_text("network", follow->network->network),
 						   rc_field_int("from", follow->height),
 						   rc_field_int("back_to", fork)), NULL);
-	if (!rc_follow_went_well(follow, rc_cursor_undo(&follow->lease, fork)))
+	if (!rc_follow_went_well(follow, rc_cursor_undo(&follow->lease, fork, follow->tip_work)))
 		return;
 
 	/* The blocks that were undone are no longer known; nor is the range to look back over */
@@ -223,11 +228,15 @@ rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 	follow->height = fork;
 	if (fork < 0)
 	{
-		follow->back_next = -1;
-		follow->unfollowed = true;
+		follow->back = false;
+		follow->back_done = false;
+		follow->look_back_due = true;
 	}
-	else if (follow->back_end > fork)
-		follow->back_end = fork;
+	else if (follow->back && follow->back_next >= fork)
+	{
+		follow->back_next = fork;
+		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", follow->hash);
+	}
 	read_on(follow);
 }
 
@@ -265,6 +274,8 @@ advance(rc_follow *follow, const rc_cursor_block *block, const char *outputs)
 		return false;
 	follow->height = block->height;
 	snprintf(follow->hash, sizeof(follow->hash), "%s", block->hash);
+	if (strcmp(block->work, follow->best_work) > 0)
+		snprintf(follow->best_work, sizeof(follow->best_work), "%s", block->work);
 
 	/* Highest first, as the database gives them */
 	entry = json_object_new_array();
@@ -277,17 +288,6 @@ advance(rc_follow *follow, const rc_cursor_block *block, const char *outputs)
 	return true;
 }
 
-/* A block that was read before, for requests that came later */
-static bool
-look_back(rc_follow *follow, const rc_cursor_block *block, const char *outputs)
-{
-	if (!rc_follow_went_well(follow, rc_look_back_note(&follow->lease, block->height + 1, follow->back_end, NULL,
-											 block, outputs, &follow->result->payments)))
-		return false;
-	follow->back_next = block->height + 1;
-	return true;
-}
-
 /* After a block: the next one, or what follows the run */
 static void
 next_block(rc_follow *follow)
@@ -297,7 +297,7 @@ next_block(rc_follow *follow)
 	run->next++;
 	run->at++;
 	follow->result->blocks++;
-	if (run->next > run->end || (run->back && follow->result->blocks >= MAX_BLOCKS))
+	if (run->next > run->end)
 		after_blocks(follow);
 	else if (follow->result->blocks >= MAX_BLOCKS)
 		rc_follow_leave_rest(follow);
@@ -307,101 +307,107 @@ next_block(rc_follow *follow)
 		rc_follow_go_to(follow, STAGE_HASHES);
 }
 
-void
-rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *reply)
+/* A block as it was answered: raw, and its node's header */
+typedef struct answered_block
 {
-	rc_btc_outputs outputs = {0};
 	rc_btc_block parsed;
-	rc_cursor_block block = {follow->run.next, parsed.hash, parsed.previous, 0};
-	const char *problem = NULL;
-	char	   *json;
+	rc_cursor_block block;
+	int64_t		median_time;
+	char	   *outputs;		/* JSON */
+} answered_block;
+
+/* Takes the answers to ask_block; a constant text if they can't be the block's. Missing: see is_missing */
+static const char *
+take_block(const rc_rpc_reply *replies, const char *hash, int64_t height, answered_block *answered)
+{
+	struct json_object *header = replies[1].result;
+	struct json_object *of_height = rc_follow_member(header, "height", json_type_int);
+	struct json_object *median = rc_follow_member(header, "mediantime", json_type_int);
+	const char *work = rc_json_string(header, "chainwork");
+	rc_btc_outputs outputs = {0};
+	const char *problem;
+
+	memset(answered, 0, sizeof(*answered));
+	problem = rc_btc_parse_block(json_object_get_string(replies[0].result),
+								 (size_t) json_object_get_string_len(replies[0].result), &answered->parsed, &outputs);
+	if (problem == NULL && strcmp(answered->parsed.hash, hash) != 0)
+		problem = "the block has another hash than was asked for";
+	if (problem == NULL && (median == NULL || of_height == NULL || !rc_follow_is_hash(work) ||
+							json_object_get_int64(of_height) != height))
+		problem = "the header is not the block's";
+	if (problem == NULL)
+	{
+		answered->block = (rc_cursor_block) {height, answered->parsed.hash, answered->parsed.previous,
+		answered->parsed.time, work};
+		answered->median_time = json_object_get_int64(median);
+		answered->outputs = rc_follow_outputs_to_json(&outputs);
+	}
+	rc_btc_outputs_free(&outputs);
+	return problem;
+}
+
+/* Reorganised away since its hash was learnt, or pruned since, or unknown to this one of several nodes */
+static bool
+is_missing(const rc_rpc_reply *replies)
+{
+	return replies[0].error != NULL || replies[1].error != NULL || !json_object_is_type(replies[0].result, json_type_string);
+}
+
+void
+rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies)
+{
+	answered_block answered;
+	const char *problem;
 	bool		taken;
 
-	/* Reorganised away since its hash was asked for, or pruned since */
-	if (reply->error != NULL || !json_object_is_type(reply->result, json_type_string))
-	{
-		if (follow->restarts < MAX_RESTARTS)
-			rc_follow_begin_again(follow);
-		else
-			rc_follow_fail(follow, -1, rc_asprintf("block %" PRId64 ": %s", follow->run.next,
-										 reply->error ? reply->error : "the answer is not a block"));
-		return;
-	}
-	problem = rc_btc_parse_block(json_object_get_string(reply->result),
-								 (size_t) json_object_get_string_len(reply->result), &parsed, &outputs);
-	if (problem == NULL && strcmp(parsed.hash, follow->run.hashes[follow->run.at]) != 0)
-		problem = "the block has another hash than was asked for";
-	if (problem != NULL)
-	{
-		rc_btc_outputs_free(&outputs);
-		rc_follow_fail(follow, -1, rc_strdup(problem));
-		return;
-	}
-	block.time = parsed.time;
-	json = rc_follow_outputs_to_json(&outputs);
-	rc_btc_outputs_free(&outputs);
-	taken = follow->run.back ? look_back(follow, &block, json) : advance(follow, &block, json);
-	free(json);
-	if (taken)
-		next_block(follow);
-}
-
-/* Where to look back from is known */
-static void
-begin_look_back(rc_follow *follow)
-{
-	int64_t		from = follow->age_low >= 0 ? follow->age_low - MEDIAN_SPAN : 0;
-	char	   *problem = NULL;
-
-	if (from < follow->prune_height)
-	{
-		from = follow->prune_height;
-		if (follow->age_prune_time > follow->since)
-			problem = rc_asprintf("the node has pruned the blocks before %" PRId64
-								  ": older payments to this request can't be found", from);
-	}
-	follow->back_next = from > 0 ? from : 0;
-	follow->back_end = follow->height;
-	if (rc_follow_went_well(follow, rc_look_back_note(&follow->lease, follow->back_next, follow->back_end, problem,
-											NULL, NULL, NULL)))
-		after_blocks(follow);
-	free(problem);
-}
-
-/*
- * A header's median time (which never falls from block to block) is compared
- * with the age of the oldest request: first in growing strides back from the
- * cursor, then by halves.
- */
-void
-rc_follow_on_age_header(rc_follow *follow, const rc_rpc_reply *reply)
-{
-	struct json_object *median = rc_follow_member(reply->result, "mediantime", json_type_int);
-	struct json_object *time = rc_follow_member(reply->result, "time", json_type_int);
-	int64_t		stride = 2 * (follow->height - follow->age_height) + MEDIAN_SPAN;
-
-	if (median == NULL || time == NULL)
+	if (is_missing(replies))
 	{
 		rc_follow_begin_again(follow);
 		return;
 	}
-	if (follow->age_height <= follow->prune_height)
-		follow->age_prune_time = json_object_get_int64(time);
-	if (json_object_get_int64(median) < follow->since - TIME_TOLERANCE)
-		follow->age_low = follow->age_height;
-	else
-		follow->age_high = follow->age_height;
-
-	if (follow->age_high <= follow->prune_height ||
-		(follow->age_low >= 0 && follow->age_high - follow->age_low <= MAX_BLOCKS))
+	problem = take_block(replies, follow->run.hashes[follow->run.at], follow->run.next, &answered);
+	if (problem != NULL)
 	{
-		begin_look_back(follow);
+		rc_follow_fail(follow, -1, rc_strdup(problem));
 		return;
 	}
-	if (follow->age_low >= 0)
-		follow->age_height = (follow->age_low + follow->age_high) / 2;
-	else
-		follow->age_height = follow->height - stride > follow->prune_height ?
-			follow->height - stride : follow->prune_height;
-	rc_follow_go_to(follow, STAGE_AGE_HASH);
+	taken = advance(follow, &answered.block, answered.outputs);
+	free(answered.outputs);
+	if (taken)
+		next_block(follow);
+}
+
+/*
+ * A block that was read before, for requests that came later. It was asked for
+ * by the hash that the block above it names, so it is one of the cursor's chain.
+ * Median times never fall from block to block.
+ */
+void
+rc_follow_on_back(rc_follow *follow, const rc_rpc_reply *replies)
+{
+	answered_block answered;
+	const char *problem;
+	rc_store_status status;
+
+	if (is_missing(replies))
+	{
+		rc_follow_begin_again(follow);
+		return;
+	}
+	problem = take_block(replies, follow->back_hash, follow->back_next, &answered);
+	if (problem != NULL)
+	{
+		rc_follow_fail(follow, -1, rc_strdup(problem));
+		return;
+	}
+	status = rc_look_back_take(&follow->lease, &answered.block, answered.outputs, &follow->result->payments);
+	free(answered.outputs);
+	if (!rc_follow_went_well(follow, status))
+		return;
+	follow->back_next--;
+	follow->back_time = answered.block.time;
+	snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", answered.parsed.previous);
+	follow->back_done = follow->back_next < 0 || answered.median_time < follow->back_since - TIME_TOLERANCE;
+	follow->result->blocks++;
+	after_blocks(follow);
 }

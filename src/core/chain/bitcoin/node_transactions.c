@@ -202,8 +202,11 @@ rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply)
 	const char *hash = rc_follow_hash_of(reply);
 	bool		more;
 
-	/* A block has come in between: what is missing in the mempool may be in it */
-	if (hash == NULL || strcmp(hash, follow->hash) != 0)
+	/*
+	 * A block has come in between: what is missing in the mempool may be in
+	 * it. Or what was read is not the chain of the tip whose work was looked at.
+	 */
+	if (hash == NULL || strcmp(hash, follow->hash) != 0 || strcmp(follow->tip_hash, follow->hash) != 0)
 	{
 		rc_follow_begin_again(follow);
 		return;
@@ -217,12 +220,12 @@ rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply)
 		return;
 	if (follow->back_done)
 	{
-		if (!rc_follow_went_well(follow, rc_look_back_end(&follow->lease)))
+		if (!rc_follow_went_well(follow, rc_look_back_end(&follow->lease, follow->back_problem)))
 			return;
-		follow->back_next = -1;
+		follow->back = false;
 	}
 	rc_endpoint_succeeded(follow->endpoint);
-	more = follow->back_next >= 0 || follow->unfollowed;
+	more = follow->back || follow->look_back_due;
 	follow->result->more = more;
 	if (rc_follow_went_well(follow, rc_cursor_settle(&follow->lease, more, &follow->result->outcomes)))
 		rc_follow_end(follow);
