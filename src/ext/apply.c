@@ -309,7 +309,7 @@ set_statuses(const source_table *table, ArrayType *changes)
 	if (SPI_processed > (uint64) ArrayGetNItems(ARR_NDIM(changes), ARR_DIMS(changes)))
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("the id stands in more than one row of table %s", table->from),
+				 errmsg("the id stands in more than one row of table %s", table->name),
 				 errhint("Give every request an id of its own.")));
 }
 
@@ -351,7 +351,7 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 		}
 		PG_CATCH();
 		{
-			patience_lost(&limit, table.from);
+			patience_lost(&limit, table.name);
 			PG_RE_THROW();
 		}
 		PG_END_TRY();

@@ -89,10 +89,9 @@ source_table_open(source_table *table, int32 source_id)
 	table->updated_at = found[FOUND_UPDATED_AT];
 	table->id_type = column_type_name(relation, table->names[COLUMN_ID], true);
 	table->status_type = column_type_name(relation, table->names[COLUMN_STATUS], false);
+	table->name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
 	/* A child that somebody has given an ordinary table by INHERITS is no part of the source. */
-	table->from = psprintf("%s%s", kind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-													  get_rel_name(relation)));
+	table->from = psprintf("%s%s", kind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ", table->name);
 	return true;
 }
 

@@ -12,7 +12,8 @@ typedef struct source_table
 	int32		source_id;
 	Oid			relation;
 	Oid			owner;
-	const char *from;			/* "schema.table" or "ONLY schema.table", quoted */
+	const char *name;			/* "schema.table", quoted */
+	const char *from;			/* that, or "ONLY schema.table" */
 	const char *names[SOURCE_COLUMNS];	/* "" for none, "=" and a constant, or a column */
 	const char *created_at;		/* "" for none */
 	const char *updated_at;		/* "" for none */

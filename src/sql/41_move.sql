@@ -378,8 +378,9 @@ $$;
 COMMENT ON FUNCTION _skip(_finding[]) IS 'The outcomes of requests that wait for the next look';
 
 -- A trigger that hangs must not hold up more than its own request: what takes
--- longer than a second together is tried one by one, and what failed the last
--- time goes alone, behind all others, with the time that is left.
+-- longer than a second together is tried in parts of half a second, then one by
+-- one, and what failed the last time goes alone, behind all others, with the
+-- time that is left.
 CREATE FUNCTION _move_each(look _look, moves _finding[], alone boolean[])
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -388,11 +389,12 @@ AS $$
 DECLARE
 	v_from int[];
 	v_to int[];
+	v_patience int[];
 	v_next int;
 	v_alone boolean;
 	v_left int;
 	v_part reconciler._finding[];
-	v_middle int;
+	v_size int;
 	v_outcomes jsonb := '[]';
 	v_tried record;
 	v_end timestamptz := clock_timestamp() + interval '5 seconds';
@@ -400,7 +402,8 @@ BEGIN
 	PERFORM reconciler._fire_deferred();
 	FOREACH v_alone IN ARRAY ARRAY[false, true] LOOP
 		-- Runs of one source
-		SELECT array_agg(r.first ORDER BY r.first), array_agg(r.last ORDER BY r.first) INTO v_from, v_to
+		SELECT array_agg(r.first ORDER BY r.first), array_agg(r.last ORDER BY r.first), array_agg(CASE WHEN v_alone THEN 5000 ELSE 1000 END)
+		INTO v_from, v_to, v_patience
 		FROM (SELECT min(m.n)::int AS first, max(m.n)::int AS last
 			  FROM ROWS FROM (unnest(moves), unnest(alone)) WITH ORDINALITY
 				   AS m(seq, source_id, request_id, seen, settled, error, alone, n)
@@ -414,15 +417,16 @@ BEGIN
 				-- The application is slow to accept them: the rest waits for the next look.
 				v_outcomes := v_outcomes || reconciler._skip(v_part);
 			ELSE
-				v_tried := reconciler._try_move(look, v_part, CASE WHEN v_alone THEN v_left ELSE least(v_left, 1000) END);
+				v_tried := reconciler._try_move(look, v_part, least(v_left, v_patience[v_next]));
 				v_outcomes := v_outcomes || coalesce(v_tried.outcomes, '[]');
-				IF v_tried.outcomes IS NULL AND v_tried.timed_out THEN
-					v_from := v_from || ARRAY(SELECT generate_series(v_from[v_next], v_to[v_next]));
-					v_to := v_to || ARRAY(SELECT generate_series(v_from[v_next], v_to[v_next]));
-				ELSIF v_tried.outcomes IS NULL THEN
-					v_middle := (v_from[v_next] + v_to[v_next]) / 2;
-					v_from := v_from || v_from[v_next] || (v_middle + 1);
-					v_to := v_to || v_middle || v_to[v_next];
+				IF v_tried.outcomes IS NULL THEN
+					-- Halves; of what takes too long, few parts and small ones
+					v_size := CASE WHEN v_tried.timed_out THEN floor(sqrt(cardinality(v_part))) ELSE (cardinality(v_part) + 1) / 2 END;
+					FOR v_start IN v_from[v_next] .. v_to[v_next] BY v_size LOOP
+						v_from := v_from || v_start;
+						v_to := v_to || least(v_start + v_size - 1, v_to[v_next]);
+						v_patience := v_patience || CASE WHEN v_tried.timed_out THEN 500 ELSE v_patience[v_next] END;
+					END LOOP;
 				END IF;
 			END IF;
 			v_next := v_next + 1;
@@ -433,7 +437,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _move_each(_look, _finding[], boolean[]) IS
-'Like _move for requests of any source, but one that fails stops no other: what fails is halved until the culprit stands alone. alone: it failed the last time';
+'Like _move for requests of any source, but one that fails stops no other: what fails is divided until the culprit stands alone. alone: it failed the last time';
 
 -- A notification is a hint, and must not undo what it tells of: not by its
 -- length, nor because a listener that doesn't read has filled the server's queue.
