@@ -35,6 +35,7 @@ CREATE FUNCTION _decide(look _look, findings _finding[], statuses text[])
 RETURNS TABLE (finding _finding, reason text, changed boolean, status text, error_at timestamptz, to_verify boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off

@@ -57,6 +57,7 @@ CREATE FUNCTION _record(look _look, source_id int, source text, changes _change[
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
@@ -112,6 +113,7 @@ CREATE FUNCTION _unlike(look _look, findings _finding[], held _row[])
 RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
