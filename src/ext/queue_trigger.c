@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(reconciler_queue_request);
 
@@ -126,7 +127,15 @@ run_statement(queue_statement which, int nargs, Oid *types, Datum *values, const
 	}
 	if (plans[which] == NULL)
 		plans[which] = prepare_statement(which, nargs, types);
-	result = SPI_execute_plan(plans[which], values, nulls, false, 0);
+
+	/*
+	 * By the newest snapshot, whatever the transaction's: to one that began
+	 * before the queue was built anew, the request's row would not be there
+	 * to be removed.
+	 */
+	result = SPI_execute_snapshot(plans[which], values, nulls,
+								  IsolationUsesXactSnapshot() ? GetLatestSnapshot() : InvalidSnapshot,
+								  InvalidSnapshot, false, true, 0);
 	if (result < 0)
 		elog(ERROR, "could not write reconciler.queue: %s", SPI_result_code_string(result));
 	if (!planned)

@@ -160,12 +160,15 @@ CREATE UNLOGGED TABLE cursor_leases (
 	marked_at timestamptz		-- when follow_marks were written last
 ) WITH (fillfactor = 40);
 
--- No lease of anything: the queue was lost with them (a crash, a promotion, a
--- restore), or there never was one.
+-- No lease of anything, or nothing known of a table: the queue was lost with them
+-- (a crash, a promotion, a restore), or there never was one.
 CREATE FUNCTION _queue_is_lost() RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN NOT EXISTS (SELECT FROM reconciler.batches) AND NOT EXISTS (SELECT FROM reconciler.cursor_leases);
+	RETURN EXISTS (SELECT FROM reconciler.sources AS s
+				   WHERE NOT EXISTS (SELECT FROM reconciler.resyncs AS r WHERE r.source_id = s.source_id))
+		OR (NOT EXISTS (SELECT FROM reconciler.batches) AND NOT EXISTS (SELECT FROM reconciler.cursor_leases)
+			AND EXISTS (SELECT FROM reconciler.networks AS n WHERE n.network_id <> 0));
 END $$;
 
 COMMENT ON FUNCTION _queue_is_lost() IS 'Whether the queue has to be built from the attached tables';

@@ -259,24 +259,36 @@ BEGIN
 			relation::text, example);
 END $$;
 
--- Brings the queue rows of a source in line with its table; one snapshot for
--- both, so that what the application does meanwhile is left to the triggers.
--- The queue's statistics are as good as none just when this matters: a nested
--- loop over what is taken for an empty table would never end.
-CREATE FUNCTION _resync(source_id int) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+-- What the queue should hold of a request
+CREATE TYPE _wanted AS (
+	arrival bigint,
+	request_id text,
+	status text,
+	network_id int,
+	expected numeric,
+	address text,
+	token_contract text,
+	expires_at timestamptz,
+	invalid text,
+	chain text,
+	network text,
+	key bytea,
+	followed boolean
+);
+
+-- Where the queue differs from a table; by the calling statement's snapshot, for
+-- both. The queue's statistics are as good as none just when this matters: a
+-- nested loop over what is taken for an empty table would never end.
+CREATE FUNCTION _compare(source_id int)
+RETURNS TABLE (wanted _wanted, queued text, seq bigint, what text)
+LANGUAGE sql STABLE ROWS 100000 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 SET plan_cache_mode = force_custom_plan SET jit = off AS $$
-DECLARE
-	changes bigint;
-	over bigint;
-	example text;
-BEGIN
 	WITH found AS MATERIALIZED (
 		SELECT o.*, coalesce((
 			SELECT reconciler._is_over(t.to_status, t.reason, t.at, o.expires_at) FROM reconciler.transitions AS t
-			WHERE t.source_id = _resync.source_id AND t.request_id = o.request_id
+			WHERE t.source_id = $1 AND t.request_id = o.request_id
 			ORDER BY t.transition_id DESC LIMIT 1), false) AS over
-		FROM reconciler._open_requests(_resync.source_id) AS o
+		FROM reconciler._open_requests($1) AS o
 	), wanted AS MATERIALIZED (
 		SELECT o.arrival, o.request_id, o.status, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
@@ -288,55 +300,174 @@ BEGIN
 			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network
 			JOIN reconciler.networks AS n ON n.network_id = coalesce(r.network_id, 0)
 		WHERE NOT o.over
-	), compared AS MATERIALIZED (
-		SELECT w.*, q.request_id AS queued, q.seq,
-			(w.network_id, w.expected, w.address, w.token_contract, w.chain, w.network)
-				IS DISTINCT FROM (q.network_id, q.expected, q.address, q.token_contract, q.chain, q.network) AS differs,
-			(w.status, w.expires_at, w.invalid) IS DISTINCT FROM (q.status, q.expires_at, q.invalid) AS moved
-		FROM wanted AS w
-			FULL JOIN (SELECT * FROM reconciler.queue AS k WHERE k.source_id = _resync.source_id) AS q
-				ON q.request_id = w.request_id
-	), stale AS (
-		DELETE FROM reconciler.queue AS q USING compared AS c
-		WHERE c.request_id IS NULL
-			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
-		RETURNING 1
-	), changed AS (
-		UPDATE reconciler.queue AS q
-		SET seq = DEFAULT, network_id = c.network_id, status = c.status, expected = c.expected, address = c.address,
-			token_contract = c.token_contract, expires_at = c.expires_at, seen = NULL, settled = NULL,
-			error = NULL, error_at = NULL, invalid = c.invalid, chain = c.chain, network = c.network,
-			key = c.key, followed = c.followed, look_back_due = c.followed, looking_back = false, look_back_error = NULL
-		FROM compared AS c
-		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND c.differs
-			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
-		RETURNING 1
-	), touched AS (
-		UPDATE reconciler.queue AS q
-		SET status = c.status, expires_at = c.expires_at, invalid = c.invalid
-		FROM compared AS c
-		WHERE c.request_id IS NOT NULL AND c.queued IS NOT NULL AND NOT c.differs AND c.moved
-			AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
-		RETURNING 1
-	), missing AS (
-		INSERT INTO reconciler.queue (source_id, network_id, request_id, status, expected, address,
-				token_contract, expires_at, invalid, chain, network, key, followed, look_back_due)
-		SELECT _resync.source_id, c.network_id, c.request_id, c.status, c.expected, c.address,
-				c.token_contract, c.expires_at, c.invalid, c.chain, c.network, c.key, c.followed, c.followed
-		FROM compared AS c WHERE c.queued IS NULL ORDER BY c.arrival
-		ON CONFLICT DO NOTHING
-		RETURNING 1
 	)
-	SELECT (SELECT count(*) FROM stale) + (SELECT count(*) FROM changed)
-		+ (SELECT count(*) FROM touched) + (SELECT count(*) FROM missing),
-		(SELECT count(*) FROM found AS f WHERE f.over), (SELECT min(f.request_id) FROM found AS f WHERE f.over)
-		INTO changes, over, example;
-	IF over > 0 THEN
-		PERFORM reconciler._warn_of_reopening(_resync.source_id, over, example);
+	SELECT ROW(w.*)::reconciler._wanted, q.request_id, q.seq, c.what
+	FROM wanted AS w
+		FULL JOIN (SELECT * FROM reconciler.queue AS k WHERE k.source_id = $1) AS q ON q.request_id = w.request_id
+		CROSS JOIN LATERAL (SELECT CASE
+			WHEN w.request_id IS NULL THEN 'stale'
+			WHEN q.request_id IS NULL THEN 'missing'
+			WHEN (w.network_id, w.expected, w.address, w.token_contract, w.chain, w.network)
+				IS DISTINCT FROM (q.network_id, q.expected, q.address, q.token_contract, q.chain, q.network) THEN 'changed'
+			WHEN (w.status, w.expires_at, w.invalid) IS DISTINCT FROM (q.status, q.expires_at, q.invalid) THEN 'touched'
+			END AS what) AS c
+	WHERE c.what IS NOT NULL
+	UNION ALL
+	SELECT NULL, f.request_id, NULL, 'over' FROM found AS f WHERE f.over
+$$;
+
+-- Queues requests; those that a transaction of the application's is just
+-- queueing itself are passed by, after the others: halves what has to wait until
+-- the culprit stands alone.
+CREATE FUNCTION _put_missing(source_id int, missing _wanted[], until timestamptz, OUT put bigint, OUT left_over bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '20ms' AS $$
+DECLARE
+	middle int := cardinality(missing) / 2;
+BEGIN
+	INSERT INTO reconciler.queue (source_id, network_id, request_id, status, expected, address,
+			token_contract, expires_at, invalid, chain, network, key, followed, look_back_due)
+		SELECT _put_missing.source_id, m.network_id, m.request_id, m.status, m.expected, m.address,
+			m.token_contract, m.expires_at, m.invalid, m.chain, m.network, m.key, m.followed, m.followed
+		FROM unnest(missing) AS m ORDER BY m.arrival
+		ON CONFLICT DO NOTHING;
+	GET DIAGNOSTICS put = ROW_COUNT;
+	left_over := 0;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+	IF middle = 0 OR clock_timestamp() > until THEN
+		put := 0;
+		left_over := cardinality(missing);
+		RETURN;
 	END IF;
-	PERFORM reconciler._unmark(source_id, changes);
-	RETURN changes;
+	SELECT sum(p.put), sum(p.left_over) INTO put, left_over
+		FROM (VALUES (missing[:middle]), (missing[middle + 1:])) AS half (rows)
+			CROSS JOIN LATERAL reconciler._put_missing(source_id, half.rows, until) AS p;
 END $$;
+
+-- Brings the queue rows of a source in line with its table, and leaves what the
+-- application is changing meanwhile to the triggers; left_over: how many.
+CREATE FUNCTION _resync(source_id int, OUT changes bigint, OUT left_over bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET enable_hashagg = off AS $$
+DECLARE
+	until timestamptz := clock_timestamp() + interval '20 seconds';
+	part record;
+	done record;
+BEGIN
+	changes := 0;
+	left_over := 0;
+	FOR part IN
+		WITH compared AS MATERIALIZED (
+			SELECT c.* FROM reconciler._compare(_resync.source_id) AS c
+		), locked AS MATERIALIZED (
+			SELECT c.* FROM compared AS c JOIN reconciler.queue AS q
+				ON q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+			FOR UPDATE OF q SKIP LOCKED
+		), stale AS (
+			DELETE FROM reconciler.queue AS q USING locked AS c
+			WHERE c.what = 'stale' AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+			RETURNING 1
+		), changed AS (
+			UPDATE reconciler.queue AS q
+			SET seq = DEFAULT, network_id = (c.wanted).network_id, status = (c.wanted).status, expected = (c.wanted).expected,
+				address = (c.wanted).address, token_contract = (c.wanted).token_contract, expires_at = (c.wanted).expires_at,
+				seen = NULL, settled = NULL, error = NULL, error_at = NULL, invalid = (c.wanted).invalid,
+				chain = (c.wanted).chain, network = (c.wanted).network, key = (c.wanted).key,
+				followed = (c.wanted).followed, look_back_due = (c.wanted).followed, looking_back = false, look_back_error = NULL
+			FROM locked AS c
+			WHERE c.what = 'changed' AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+			RETURNING 1
+		), touched AS (
+			UPDATE reconciler.queue AS q
+			SET status = (c.wanted).status, expires_at = (c.wanted).expires_at, invalid = (c.wanted).invalid
+			FROM locked AS c
+			WHERE c.what = 'touched' AND q.source_id = _resync.source_id AND q.request_id = c.queued AND q.seq = c.seq
+			RETURNING 1
+		), written AS (
+			SELECT (SELECT count(*) FROM stale) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM touched) AS n
+		)
+		SELECT -1 AS n, NULL::reconciler._wanted[] AS missing, w.n AS changes,
+			(SELECT count(*) FROM compared AS c WHERE c.what NOT IN ('missing', 'over')) - w.n AS left_over,
+			(SELECT count(*) FROM compared AS c WHERE c.what = 'over') AS over,
+			(SELECT min(c.queued) FROM compared AS c WHERE c.what = 'over') AS example
+		FROM written AS w
+		UNION ALL
+		SELECT m.n, array_agg(m.wanted), 0, 0, 0, NULL
+		FROM (SELECT c.wanted, (row_number() OVER (ORDER BY (c.wanted).arrival) - 1) / 1000 AS n
+			  FROM compared AS c WHERE c.what = 'missing') AS m
+		GROUP BY m.n
+		ORDER BY 1
+	LOOP
+		IF part.over > 0 THEN
+			PERFORM reconciler._warn_of_reopening(source_id, part.over, part.example);
+		END IF;
+		done := reconciler._put_missing(source_id, part.missing, until);
+		changes := changes + part.changes + done.put;
+		left_over := left_over + part.left_over + done.left_over;
+	END LOOP;
+	PERFORM reconciler._unmark(source_id, changes);
+END $$;
+
+-- How far the queue has each table's requests; lost together with the queue
+CREATE UNLOGGED TABLE resyncs (
+	source_id int PRIMARY KEY,
+	left_over bigint NOT NULL,		-- rows that others were changing
+	failures int NOT NULL,			-- of the last tries, one after the other
+	tried_at timestamptz NOT NULL,
+	running xid8[]					-- their changes may have missed the queue; null: not looked up yet
+);
+
+-- What was under way when the queue was lost, or before its building was
+-- committed, didn't see it, and what was prepared survives a crash that the queue
+-- doesn't: so the table is compared once more after building, and again whenever
+-- one of the transactions has ended that were running then.
+CREATE FUNCTION _running() RETURNS xid8[]
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ARRAY(SELECT x FROM pg_snapshot_xip(pg_current_snapshot()) AS x ORDER BY x)
+$$;
+
+CREATE FUNCTION _note_resync(source_id int, left_over bigint, running xid8[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO reconciler.resyncs AS r (source_id, left_over, failures, tried_at, running)
+		VALUES (_note_resync.source_id, coalesce(_note_resync.left_over, 0),
+			CASE WHEN _note_resync.left_over IS NULL THEN 1 ELSE 0 END, clock_timestamp(), NULL)
+		ON CONFLICT ON CONSTRAINT resyncs_pkey DO UPDATE
+		SET left_over = excluded.left_over, tried_at = excluded.tried_at,
+			failures = CASE WHEN excluded.failures > 0 THEN least(r.failures, 1000) + 1 ELSE 0 END,
+			running = CASE WHEN excluded.failures > 0 THEN r.running
+						   WHEN r.running IS NULL THEN CASE WHEN r.failures = 0 THEN _note_resync.running END
+						   ELSE ARRAY(SELECT unnest(r.running) INTERSECT SELECT unnest(_note_resync.running)) END;
+	IF _note_resync.left_over = 0 THEN
+		UPDATE reconciler.sources AS s SET resynced_at = clock_timestamp() WHERE s.source_id = _note_resync.source_id;
+	END IF;
+END $$;
+
+-- One table that can't be read (a right was revoked, a column is gone) must not
+-- stop the others.
+CREATE FUNCTION _try_resync(s sources) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	running xid8[] := reconciler._running();
+	done record;
+BEGIN
+	done := reconciler._resync(s.source_id);
+	PERFORM reconciler._note_resync(s.source_id, done.left_over, running);
+	RETURN done.changes;
+EXCEPTION WHEN OTHERS THEN
+	IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
+		RAISE;
+	END IF;
+	RAISE WARNING 'table % could not be resynced: %', s.relation, SQLERRM USING ERRCODE = SQLSTATE;
+	PERFORM reconciler._note_resync(s.source_id, NULL, NULL);
+	RETURN 0;
+END $$;
+
+COMMENT ON TABLE resyncs IS 'When the queue was brought in line with each table, and what that left out';
+COMMENT ON FUNCTION _compare(int) IS 'Where the queue differs from a table: stale, missing, changed (another payment is asked for) or touched rows; over: requests that are open in the table, but are not observed again';
+COMMENT ON FUNCTION _put_missing(int, _wanted[], timestamptz) IS 'Queues requests, but for those that others are just queueing';
+COMMENT ON FUNCTION _resync(int) IS 'Brings the queue in line with one table; left_over: rows that others are changing';
+COMMENT ON FUNCTION _running() IS 'The transactions that are under way, prepared ones too';
+COMMENT ON FUNCTION _note_resync(int, bigint, xid8[]) IS 'Keeps that a table was resynced; left_over null: it failed';
+COMMENT ON FUNCTION _try_resync(sources) IS 'Resyncs one table; warns and returns 0 when that fails';
 
 -- The source of an attached table, or an error.
 CREATE FUNCTION _source_id(relation regclass) RETURNS int
@@ -429,6 +560,9 @@ BEGIN
 		PERFORM reconciler._note_reopenings(new_id);
 	END IF;
 	PERFORM reconciler._resync(new_id);
+	-- One that was attached before may have left its number.
+	DELETE FROM reconciler.resyncs AS k WHERE k.source_id = new_id;
+	INSERT INTO reconciler.resyncs VALUES (new_id, 0, 0, clock_timestamp(), '{}');
 	RETURN new_id;
 END $$;
 
@@ -504,33 +638,30 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_resync';
 CREATE FUNCTION _resync_tables(relation regclass, caller oid) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	running xid8[] := reconciler._running();
 	changes bigint := 0;
 	orphans bigint;
-	s record;
+	s reconciler.sources;
+	done record;
 BEGIN
 	IF relation IS NOT NULL THEN
 		IF NOT (SELECT pg_has_role(caller, c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = relation) THEN
 			RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 				MESSAGE = format('must be owner of table %s to resync it', relation);
 		END IF;
-		RETURN reconciler._resync(reconciler._source_id(relation));
+		done := reconciler._resync(reconciler._source_id(relation));
+		PERFORM reconciler._note_resync(reconciler._source_id(relation), done.left_over, running);
+		RETURN done.changes;
 	END IF;
-	FOR s IN SELECT r.source_id, r.relation FROM reconciler.sources AS r JOIN pg_class AS c ON c.oid = r.relation
+	FOR s IN SELECT r.* FROM reconciler.sources AS r JOIN pg_class AS c ON c.oid = r.relation
 			 WHERE pg_has_role(caller, c.relowner, 'USAGE') ORDER BY r.source_id LOOP
-		-- One table that can't be read (a right was revoked, a column is gone) must not stop the others.
-		BEGIN
-			changes := changes + reconciler._resync(s.source_id);
-		EXCEPTION WHEN OTHERS THEN
-			IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
-				RAISE;
-			END IF;
-			RAISE WARNING 'table % could not be resynced: %', s.relation, SQLERRM USING ERRCODE = SQLSTATE;
-			UPDATE reconciler.sources AS r SET resynced_at = '-infinity' WHERE r.source_id = s.source_id;
-		END;
+		changes := changes + reconciler._try_resync(s);
 	END LOOP;
 	DELETE FROM reconciler.queue AS q
 		WHERE NOT EXISTS (SELECT FROM reconciler.sources AS r WHERE r.source_id = q.source_id);
 	GET DIAGNOSTICS orphans = ROW_COUNT;
+	DELETE FROM reconciler.resyncs AS k
+		WHERE NOT EXISTS (SELECT FROM reconciler.sources AS r WHERE r.source_id = k.source_id);
 	RETURN changes + orphans;
 END $$;
 

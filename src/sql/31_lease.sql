@@ -112,7 +112,7 @@ AS $$
 DECLARE
 	b reconciler.batches;
 BEGIN
-	LOCK TABLE reconciler.batches, reconciler.queue IN ROW EXCLUSIVE MODE;
+	LOCK TABLE reconciler.batches, reconciler.queue, reconciler.network_state IN ROW EXCLUSIVE MODE;
 	SELECT x.* INTO b FROM reconciler.batches AS x
 	WHERE x.network_id = _hold_batch.network_id AND x.lo = _hold_batch.lo FOR UPDATE;
 	-- A batch that nobody holds has no token either.

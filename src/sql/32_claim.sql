@@ -8,7 +8,6 @@ CREATE FUNCTION _build_batches(network_id int, batch_size int)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '30s'
 SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
@@ -23,6 +22,8 @@ BEGIN
 		RETURN true;
 	END IF;
 
+	-- What can't be had of it now (maintain tries again within the minute) will find
+	-- its batch: together they cover every seq.
 	PERFORM reconciler._rebuild_lost_queue();
 
 	INSERT INTO reconciler.batches (network_id, lo, hi)

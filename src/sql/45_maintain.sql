@@ -112,6 +112,29 @@ $$;
 COMMENT ON FUNCTION _expire_invalid(networks, text) IS
 'Expires requests of a network that can''t be observed as they are, after the grace';
 
+CREATE FUNCTION _resyncs_due()
+RETURNS SETOF sources
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH judged AS (
+		SELECT s, r.source_id IS NULL
+				OR (r.failures > 0 AND r.tried_at <= n.now_is - least(interval '20 seconds' * 2 ^ least(r.failures - 1, 10), interval '1 hour'))
+				OR (r.failures = 0 AND r.tried_at <= n.now_is - interval '20 seconds'
+					AND (r.left_over > 0 OR r.running IS NULL OR NOT r.running <@ reconciler._running())) AS urgent,
+			r.failures = 0 AND s.resynced_at <= n.now_is - interval '1 hour' AS hourly, s.resynced_at
+		FROM reconciler.sources AS s LEFT JOIN reconciler.resyncs AS r ON r.source_id = s.source_id
+			CROSS JOIN (SELECT clock_timestamp()) AS n (now_is)
+	)
+	SELECT (j.s).* FROM judged AS j WHERE j.urgent
+	UNION ALL
+	-- One table a call, so that no worker is away for long
+	(SELECT (j.s).* FROM judged AS j WHERE j.hourly AND NOT j.urgent ORDER BY j.resynced_at LIMIT 1)
+$$;
+
+COMMENT ON FUNCTION _resyncs_due() IS
+'The tables to be resynced now: those that the queue was built without (it failed, then it is tried again after 20 seconds, and less and less often), or with rows left out, or under whose changes it was built; and one for which it has not been done for an hour';
+
 CREATE FUNCTION maintain(worker_id text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -119,46 +142,36 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 AS $$
 DECLARE
-	v_network reconciler.networks;
-	v_source reconciler.sources;
-	v_changes bigint := 0;
+	n reconciler.networks;
+	s reconciler.sources;
+	changes bigint := 0;
 BEGIN
 	PERFORM reconciler._check_worker(worker_id);
 	IF NOT reconciler._lock_upkeep() THEN
 		RETURN 0;
 	END IF;
-	FOR v_network IN
-		SELECT n.* FROM reconciler.networks AS n
-		WHERE n.enabled AND EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = n.network_id AND q.invalid IS NOT NULL)
-	LOOP
-		PERFORM reconciler._expire_invalid(v_network, worker_id);
+	-- The tables first, as _hold_batch does.
+	LOCK TABLE reconciler.queue, reconciler.sources, reconciler.resyncs IN ROW EXCLUSIVE MODE;
+	IF EXISTS (SELECT FROM reconciler.sources AS r
+			   WHERE NOT EXISTS (SELECT FROM reconciler.resyncs AS k WHERE k.source_id = r.source_id)) THEN
+		changes := reconciler._rebuild_lost_queue();
+	END IF;
+	FOR s IN SELECT * FROM reconciler._resyncs_due() LOOP
+		changes := changes + reconciler._try_resync(s);
 	END LOOP;
-	IF reconciler._queue_is_lost() THEN
-		PERFORM reconciler._rebuild_lost_queue();
-	ELSE
-		-- One table a call, so that no worker is away for long
-		SELECT * INTO v_source FROM reconciler.sources s
-		WHERE s.resynced_at <= clock_timestamp() - interval '1 hour'
-		ORDER BY s.resynced_at LIMIT 1 FOR UPDATE SKIP LOCKED;
-		IF FOUND THEN
-			UPDATE reconciler.sources s SET resynced_at = clock_timestamp() WHERE s.source_id = v_source.source_id;
-			-- What fails is tried again in an hour, and doesn't keep the others waiting.
-			BEGIN
-				v_changes := reconciler.resync(v_source.relation);
-			EXCEPTION WHEN OTHERS THEN
-				IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
-					RAISE;
-				END IF;
-				RAISE WARNING 'table % could not be resynced: %', v_source.relation, SQLERRM USING ERRCODE = SQLSTATE;
-			END;
-		END IF;
+	IF changes > 0 THEN
+		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), changes;
 	END IF;
-	IF v_changes > 0 THEN
-		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), v_changes;
-	END IF;
-	RETURN v_changes;
+	-- Last, as it locks rows of the application's.
+	FOR n IN
+		SELECT r.* FROM reconciler.networks AS r
+		WHERE r.enabled AND EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = r.network_id AND q.invalid IS NOT NULL)
+	LOOP
+		PERFORM reconciler._expire_invalid(n, worker_id);
+	END LOOP;
+	RETURN changes;
 END
 $$;
 
 COMMENT ON FUNCTION maintain(text) IS
-'Called by each worker about once a minute: brings the queue in line with an attached table once an hour (triggers may have been off), and with all of them when the queue was lost. Returns the number of changes';
+'Called by each worker about once a minute: expires what can''t be observed, brings the queue in line with an attached table once an hour (triggers may have been off), and with all of them when the queue was lost. Returns the number of changes';

@@ -237,16 +237,19 @@ COMMENT ON FUNCTION _spare_look_back(follow_marks) IS
 'In a queue that was just built again: requests that were looked back for before it was lost, and have not changed since, need it no more';
 
 CREATE FUNCTION _rebuild_lost_queue()
-RETURNS void
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	changes bigint := 0;
 BEGIN
 	IF reconciler._queue_is_lost() THEN
-		PERFORM reconciler.resync();
+		changes := reconciler.resync();
 		PERFORM reconciler._spare_look_back(m) FROM reconciler.follow_marks AS m;
 	END IF;
+	RETURN changes;
 END
 $$;
 
-COMMENT ON FUNCTION _rebuild_lost_queue() IS 'Fills the queue from the attached tables if it was lost; under the lock of _lock_upkeep';
+COMMENT ON FUNCTION _rebuild_lost_queue() IS 'Fills the queue from the attached tables if it was lost, and returns how many rows that wrote; under the lock of _lock_upkeep';
