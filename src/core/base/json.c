@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,51 @@
 
 /* Answers of nodes are flat; deeper is garbage */
 #define MAX_DEPTH 32
+
+/* About what json-c spends on an array, an object, and a name in it, in scalars of some 80 bytes */
+#define ARRAY_COST 2
+#define OBJECT_COST 10
+#define NAME_COST 2
+
+/* Small documents may have any shape */
+#define FREE_COST 10000
+
+/* Between values there is a byte at least: "1,1,1", and "" between quotes */
+#define DENSE 2
+
+/* A look over the bytes: NULL, or why no tree is built of them */
+static const char *
+shape_problem(const char *text, size_t len, size_t bytes_per_value)
+{
+	size_t		most = FREE_COST + len / bytes_per_value;
+	size_t		cost = 1;
+	int			depth = 0;
+	bool		in_string = false;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			in_string = !in_string;
+		else if (in_string)
+			p += *p == '\\' && p[1] != '\0';
+		else if (*p == ',')
+			cost++;
+		else if (*p == ':')
+			cost += NAME_COST;
+		else if (*p == '[' || *p == '{')
+		{
+			cost += *p == '[' ? ARRAY_COST : OBJECT_COST;
+			depth++;
+		}
+		else if (*p == ']' || *p == '}')
+			depth--;
+		if (depth > MAX_DEPTH)
+			return "nested too deeply";
+		if (cost > most)
+			return "too many values for its length";
+	}
+	return NULL;
+}
 
 /* The one JSON document that body is, as json-c sees it with these flags */
 static struct json_object *
@@ -117,7 +163,14 @@ refuse_duplicates(struct json_object *document, const char *text, char **error)
 struct json_object *
 rc_json_parse(const char *text, size_t len, char **error)
 {
+	return rc_json_parse_sparse(text, len, DENSE, error);
+}
+
+struct json_object *
+rc_json_parse_sparse(const char *text, size_t len, size_t bytes_per_value, char **error)
+{
 	struct json_object *document;
+	const char *problem;
 	char	   *masked;
 
 	if (len > INT_MAX - 1)
@@ -128,6 +181,12 @@ rc_json_parse(const char *text, size_t len, char **error)
 	if (strlen(text) != len)
 	{
 		*error = rc_strdup("the answer is not JSON (it holds a zero byte)");
+		return NULL;
+	}
+	problem = shape_problem(text, len, bytes_per_value);
+	if (problem != NULL)
+	{
+		*error = rc_asprintf("the answer is not JSON that can be an answer (%s)", problem);
 		return NULL;
 	}
 	masked = masked_copy(text);

@@ -9,6 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Answers consist of hashes, addresses and hex data, each longer than this */
+#define BYTES_PER_VALUE 4
+
 /* For the wrapping of each answer, or an error in its place */
 #define MAX_WRAPPING 4096
 
@@ -210,7 +213,7 @@ rc_rpc_parse(const char *body, size_t len, int ncalls, int64_t first_id, bool ar
 
 	*code = 0;
 	*error = NULL;
-	document = rc_json_parse(body, len, error);
+	document = rc_json_parse_sparse(body, len, BYTES_PER_VALUE, error);
 	if (document == NULL)
 		return RC_RPC_MALFORMED;
 	if (is_refusal(document, array))

@@ -19,12 +19,12 @@
 #define EVM_SHORT_LIST 32
 
 /* Bytes that answers may have: a header with the hashes of all transactions, a contract's code, whatever one balanceOf returns */
-#define EVM_MAX_HEADER ((size_t) 8 * 1024 * 1024)
+#define EVM_MAX_HEADER ((size_t) 4 * 1024 * 1024)
 #define EVM_MAX_CODE ((size_t) 1024 * 1024)
 #define EVM_MAX_WORD ((size_t) 1024 * 1024)
 
 /* aggregate3 hands on whatever contracts return: more than this costs more gas than it gets */
-#define EVM_MAX_MULTICALL ((size_t) 16 * 1024 * 1024)
+#define EVM_MAX_MULTICALL ((size_t) 8 * 1024 * 1024)
 
 /* Number, hash of the parent, timestamp, chain id: what a call saw of the block that it ran at */
 #define EVM_HEADER_WORDS 4
