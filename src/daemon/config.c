@@ -163,6 +163,10 @@ static const option options[] = {
 		"PAYMENT_REQUEST_RECONCILER_DATABASE_WAIT_SECONDS", "5",
 		"how long to try to reach the database at start; later it is tried for ever",
 	offsetof(rc_config, database_wait_ms), 0, 86400, NULL, NULL, OPTION_SECONDS, false},
+	{"statement-timeout-seconds", "SECONDS", "RECONCILER_STATEMENT_TIMEOUT_SECONDS",
+		"PAYMENT_REQUEST_RECONCILER_STATEMENT_TIMEOUT_SECONDS", "30",
+		"how long a statement may run in the database, 1 to 86400; upkeep may take 20 times as long",
+	offsetof(rc_config, statement_timeout_ms), 1, 86400, NULL, NULL, OPTION_SECONDS, false},
 	{"worker-id", "NAME", "RECONCILER_WORKER_ID", "PAYMENT_REQUEST_RECONCILER_WORKER_ID", "host:pid",
 		"name in leases, transitions and log lines; different for every worker",
 	offsetof(rc_config, worker_id), 0, 0, NULL, check_worker_id, OPTION_TEXT, false},
@@ -445,6 +449,7 @@ set_defaults(rc_config *config)
 	memset(config, 0, sizeof(*config));
 	config->enabled = true;
 	config->database_wait_ms = 5000;
+	config->statement_timeout_ms = 30000;
 	config->log_level = RC_LOG_INFO;
 	config->log_format = RC_LOG_TEXT;
 }

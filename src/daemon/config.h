@@ -19,6 +19,7 @@ typedef struct rc_config
 	bool		enabled;
 	char	   *database_url;
 	long		database_wait_ms;	/* patience at start */
+	long		statement_timeout_ms;
 	char	   *worker_id;
 	int			batch_size;		/* 0: the database's setting; so with the two below */
 	long		lease_ms;

@@ -101,7 +101,7 @@ work(rc_daemon *daemon, rc_config *config, rc_pq_store *pq)
 static int
 serve(rc_daemon *daemon, rc_config *config)
 {
-	rc_pq_store *pq = rc_pq_store_create(daemon, config->database_url);
+	rc_pq_store *pq = rc_pq_store_create(daemon, config->database_url, config->statement_timeout_ms);
 	char	   *problem = open_heartbeat(daemon, config);
 	char	   *unreachable;
 

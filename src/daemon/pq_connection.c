@@ -28,14 +28,15 @@ static const char *const defaults[][2] = {
 
 #define NDEFAULTS ((int) (sizeof(defaults) / sizeof(defaults[0])))
 
-/*
- * The server's own limit is a little under the client's, so that a statement
- * that takes too long ends there and not with the connection. The engine's
- * statements don't depend on search_path.
- */
+/* How often it is looked whether a stop holds up a statement, or the other way round */
+#define STOP_CHECK_MS		100
+
+/* Of the time for a stop: for cancelling a statement that runs, and giving leases back */
+#define STOP_CANCEL_MS		500
+
+/* The engine's statements don't depend on search_path */
 static const char session_settings[] =
 "SET search_path = pg_catalog, pg_temp;"
-" SET statement_timeout = '60s';"
 " SET default_transaction_isolation = 'read committed';"
 " SET default_transaction_read_only = off;"
 " SET default_transaction_deferrable = off";
@@ -162,10 +163,47 @@ establish(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms, bool *timed_out)
 	return false;
 }
 
+static void
+cancel_statement(PGconn *conn)
+{
+	PGcancel   *cancel = PQgetCancel(conn);
+	char		error[256];
+
+	/* Whether it works shows in the result. If it doesn't come back, the watchdog ends the process. */
+	if (cancel != NULL)
+		(void) PQcancel(cancel, error, sizeof(error));
+	PQfreeCancel(cancel);
+}
+
+/*
+ * Waits for the answer to a statement. One that runs when a stop is requested
+ * is cancelled in time to give leases back by the same connection.
+ */
+static bool
+wait_for_answer(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms, bool *may_cancel)
+{
+	for (;;)
+	{
+		long		budget = rc_daemon_stop_budget();
+		int64_t		until_ms = rc_now_ms() + STOP_CHECK_MS;
+
+		if (*may_cancel && budget >= 0 && budget <= STOP_CANCEL_MS)
+		{
+			*may_cancel = false;
+			cancel_statement(conn);
+		}
+		if (rc_daemon_wait_fd(daemon, PQsocket(conn), POLLIN, until_ms < deadline_ms ? until_ms : deadline_ms))
+			return true;
+		if (rc_now_ms() >= deadline_ms || rc_daemon_stop_budget() == 0)
+			return false;
+	}
+}
+
 PGresult *
 rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 {
 	PGresult   *last = NULL;
+	bool		may_cancel = rc_daemon_stop_budget() < 0;
 
 	while (PQflush(conn) == 1)
 	{
@@ -178,7 +216,7 @@ rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 
 		while (PQisBusy(conn))
 		{
-			if (!rc_daemon_wait_fd(daemon, PQsocket(conn), POLLIN, deadline_ms))
+			if (!wait_for_answer(daemon, conn, deadline_ms, &may_cancel))
 			{
 				PQclear(last);
 				return NULL;
@@ -195,9 +233,8 @@ rc_pq_await_result(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 	return last;
 }
 
-/* False: no answer, or (unless it is optional) a refusal */
-static bool
-run_settings(rc_daemon *daemon, PGconn *conn, const char *settings, bool optional, int64_t deadline_ms)
+bool
+rc_pq_run_settings(rc_daemon *daemon, PGconn *conn, const char *settings, bool optional, int64_t deadline_ms)
 {
 	PGresult   *result;
 	bool		done;
@@ -214,8 +251,8 @@ static bool
 configure(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 {
 	return PQsetnonblocking(conn, 1) == 0 &&
-		run_settings(daemon, conn, session_settings, false, deadline_ms) &&
-		run_settings(daemon, conn, optional_settings, true, deadline_ms);
+		rc_pq_run_settings(daemon, conn, session_settings, false, deadline_ms) &&
+		rc_pq_run_settings(daemon, conn, optional_settings, true, deadline_ms);
 }
 
 /* The core's level for what the server remarks on */

@@ -1,4 +1,5 @@
 /* pq_store.c: the database over libpq, without ever waiting in a way that a signal can't end */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,11 @@
 #include "pq_connection.h"
 #include "pq_store.h"
 
-/* A server that hasn't answered by then has gone, or its host has; it ends statements itself before (session_settings) */
-#define STATEMENT_TIMEOUT_MS	65000
+/* A server that hasn't ended a statement so long after its limit has gone, or its host has */
+#define OVERDUE_MS				5000
+
+/* For settings */
+#define SETTINGS_TIMEOUT_MS		10000
 
 /* Pauses between attempts to connect: doubled each time, half of it at random so that daemons don't come in step */
 #define RECONNECT_MIN_MS		250
@@ -36,6 +40,8 @@ struct rc_pq_store
 	PGconn	   *conn;			/* NULL: not connected */
 	const rc_statement *prepared[MAX_PREPARED];
 	int			nprepared;
+	long		limit_ms;		/* for a statement, unless it is slow */
+	int64_t		server_limit_ms;	/* statement_timeout, as the connection has it; 0: not set yet */
 	int			attempts;		/* to connect, since the last success */
 	int64_t		retry_at_ms;
 };
@@ -85,6 +91,7 @@ connect_once(rc_pq_store *pq, char **problem)
 		return false;
 	pq->attempts = 0;
 	pq->nprepared = 0;
+	pq->server_limit_ms = 0;
 	pq->daemon->database_lost_ms = 0;
 	return true;
 }
@@ -195,7 +202,7 @@ finish_command(rc_pq_store *pq, const rc_statement *statement, bool sent, PGresu
 {
 	rc_store_status status = RC_STORE_OK;
 
-	*result = sent ? rc_pq_await_result(pq->daemon, pq->conn, rc_now_ms() + STATEMENT_TIMEOUT_MS) : NULL;
+	*result = sent ? rc_pq_await_result(pq->daemon, pq->conn, rc_now_ms() + pq->server_limit_ms + OVERDUE_MS) : NULL;
 	if (*result == NULL)
 		return lose_connection(pq, statement);
 	if (PQresultStatus(*result) != PGRES_TUPLES_OK && PQresultStatus(*result) != PGRES_COMMAND_OK)
@@ -205,6 +212,20 @@ finish_command(rc_pq_store *pq, const rc_statement *statement, bool sent, PGresu
 		*result = NULL;
 	}
 	return status;
+}
+
+/* Lets the server end the statement by itself, and not with the connection, when it takes too long */
+static bool
+set_limit(rc_pq_store *pq, const rc_statement *statement)
+{
+	int64_t		limit_ms = rc_statement_is_slow(statement) ? (int64_t) pq->limit_ms * RC_SLOW_FACTOR : pq->limit_ms;
+	char		setting[64];
+
+	if (pq->server_limit_ms == limit_ms)
+		return true;
+	snprintf(setting, sizeof(setting), "SET statement_timeout = %" PRId64, limit_ms);
+	pq->server_limit_ms = limit_ms;
+	return rc_pq_run_settings(pq->daemon, pq->conn, setting, false, rc_now_ms() + SETTINGS_TIMEOUT_MS);
 }
 
 /* Prepares a statement once for each connection */
@@ -276,6 +297,8 @@ run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *
 		memset(rows, 0, sizeof(*rows));
 	if (!ensure_connection(pq))
 		return RC_STORE_GONE;
+	if (!set_limit(pq, statement))
+		return lose_connection(pq, statement);
 	status = prepare(pq, statement);
 	if (status != RC_STORE_OK)
 		return status;
@@ -289,11 +312,12 @@ run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *
 }
 
 rc_pq_store *
-rc_pq_store_create(rc_daemon *daemon, const char *conninfo)
+rc_pq_store_create(rc_daemon *daemon, const char *conninfo, long statement_timeout_ms)
 {
 	rc_pq_store *pq = rc_calloc(1, sizeof(*pq));
 
 	pq->daemon = daemon;
+	pq->limit_ms = statement_timeout_ms;
 	pq->table.ctx = pq;
 	pq->table.run = run;
 	rc_pq_parameters_init(&pq->parameters, conninfo);

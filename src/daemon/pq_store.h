@@ -8,7 +8,7 @@
 typedef struct rc_pq_store rc_pq_store;
 
 /* conninfo: libpq URI or conninfo string, already checked */
-extern rc_pq_store *rc_pq_store_create(rc_daemon *daemon, const char *conninfo);
+extern rc_pq_store *rc_pq_store_create(rc_daemon *daemon, const char *conninfo, long statement_timeout_ms);
 extern void rc_pq_store_free(rc_pq_store *pq);
 
 /*

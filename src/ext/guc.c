@@ -21,6 +21,7 @@ char	   *rc_guc_database = NULL;
 char	   *rc_guc_worker_id = NULL;
 int			rc_guc_workers = 0;
 int			rc_guc_max_workers = 8;
+int			rc_guc_statement_timeout = 30000;
 int			rc_guc_log_cycles = RC_LOG_CYCLES_CHANGES;
 
 static const struct config_enum_entry log_cycles_options[] = {
@@ -156,6 +157,11 @@ define_worker_settings(void)
 							   "The id is this and the worker's number; if empty, cluster_name or \"postgres\" is taken.",
 							   &rc_guc_worker_id, "",
 							   PGC_SIGHUP, 0, check_worker_id, NULL, NULL);
+	DefineCustomIntVariable("reconciler.statement_timeout",
+							"How long a statement of a worker may run.",
+							"It is cancelled then: an application's trigger must not stop a worker for good.",
+							&rc_guc_statement_timeout, 30000, 1000, MS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("reconciler.log_cycles",
 							 "Which cycles of workers get a line of their own in the log.",
 							 "\"changes\": those in which something happened; the others are summed up once a minute.",

@@ -13,6 +13,7 @@ extern char *rc_guc_database;
 extern char *rc_guc_worker_id;
 extern int	rc_guc_workers;
 extern int	rc_guc_max_workers;
+extern int	rc_guc_statement_timeout;	/* ms */
 extern int	rc_guc_log_cycles;	/* rc_log_cycles */
 
 /* preloading: in shared_preload_libraries, so that settings which are fixed at server start can be defined */

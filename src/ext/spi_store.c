@@ -19,6 +19,7 @@
 
 #include "core/base/memory.h"
 #include "compat.h"
+#include "guc.h"
 #include "spi_store.h"
 #include "worker_host.h"
 
@@ -273,7 +274,8 @@ spi_run(void *ctx, const rc_statement *statement, const char *const *args, rc_ro
 	if (rows != NULL)
 		memset(rows, 0, sizeof(*rows));
 	MemoryContextSwitchTo(statement_context);
-	rc_worker_statement_begins();
+	rc_worker_statement_begins(statement->name,
+							   (int64) rc_guc_statement_timeout * (rc_statement_is_slow(statement) ? RC_SLOW_FACTOR : 1));
 	PG_TRY();
 	{
 		status = run_in_transaction(statement, args, rows);

@@ -9,6 +9,8 @@
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "guc.h"
@@ -19,6 +21,19 @@
 
 /* How long to wait at a time when a wait set can't be had */
 #define BLIND_WAIT_MS		10
+
+/* How often it is looked at how a statement that runs is getting on */
+#define WATCH_MS			250
+
+/* A statement that runs when the worker should stop is cancelled after GRACE; the process ends after LIMIT at the latest */
+#define STOP_GRACE_MS		1000
+#define STOP_LIMIT_MS		5000
+
+/* What gives leases back while the worker stops must come through, but not at any price */
+#define LAST_STATEMENT_MS	2000
+
+/* A statement that goes on for so long after it was cancelled (a trigger may catch that) ends with the process */
+#define OVERDUE_MS			5000
 
 typedef struct wait_state
 {
@@ -35,11 +50,21 @@ static volatile sig_atomic_t terminated = false;
 static volatile sig_atomic_t in_statement = false;
 static volatile sig_atomic_t may_cancel = false;
 
+/* The statement that runs, and since when the worker should stop; in rc_now_ms(), also read by a signal handler */
+static volatile int64 started_ms;
+static volatile int64 limit_ms;
+static volatile int64 stop_noticed_ms = 0;
+static const char *volatile statement_name;
+static const char *volatile ended_in = NULL;	/* the statement because of which the process was ended */
+
+static TimeoutId watch_timeout;
+static const rc_host *own_host;
+
 /* A statement that runs ends with an error, which run() catches */
 static void
 cancel_statement(void)
 {
-	if (in_statement && may_cancel)
+	if (in_statement && (may_cancel || get_timeout_indicator(STATEMENT_TIMEOUT, false)))
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;
@@ -71,21 +96,81 @@ handle_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
-void
-rc_worker_statement_begins(void)
+/* Ends the process with the statement: not even a trigger that catches cancel requests can keep it */
+static void
+end_process(void)
 {
+	ended_in = statement_name;
+	InterruptPending = true;
+	ProcDiePending = true;
+	SetLatch(MyLatch);
+}
+
+/* Runs in a signal handler, now and then as long as a statement runs: nobody else ends one that hangs */
+static void
+watch_statement(void)
+{
+	int64		now = rc_now_ms();
+
+	if (!in_statement)
+		return;
+	if (rc_worker_should_stop())
+	{
+		if (stop_noticed_ms == 0)
+			stop_noticed_ms = now;
+		if (now - stop_noticed_ms >= STOP_LIMIT_MS)
+			end_process();
+		else if (now - stop_noticed_ms >= STOP_GRACE_MS)
+			cancel_statement();
+	}
+	if (now - started_ms >= limit_ms + OVERDUE_MS)
+		end_process();
+}
+
+/* Why the server's log says that the process was terminated */
+static void
+tell_of_end(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	if (ended_in != NULL)
+		rc_log_event(own_host, RC_LOG_WARNING, "worker ends with a statement that can't be cancelled",
+					 RC_FIELDS(rc_field_text("statement", ended_in)), NULL);
+}
+
+void
+rc_worker_statement_begins(const char *name, int64 limit)
+{
+	EnableTimeoutParams timeouts[2];
+	bool		stopping = rc_worker_should_stop();
+
 	/* A cancel request that came while no statement ran was meant for none */
 	QueryCancelPending = false;
 
 	/* Statements of a worker that is stopping give its leases back: they must come through */
-	may_cancel = !rc_worker_should_stop();
+	may_cancel = !stopping;
+	statement_name = name;
+	started_ms = rc_now_ms();
+	limit_ms = stopping ? Min(limit, LAST_STATEMENT_MS) : limit;
 	in_statement = true;
+
+	timeouts[0].id = STATEMENT_TIMEOUT;
+	timeouts[0].type = TMPARAM_AFTER;
+	timeouts[0].delay_ms = (int) Min(limit_ms, INT_MAX);
+	timeouts[1].id = watch_timeout;
+	timeouts[1].type = TMPARAM_EVERY;
+	timeouts[1].delay_ms = WATCH_MS;
+	timeouts[1].fin_time = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH_MS);
+	enable_timeouts(timeouts, lengthof(timeouts));
 }
 
 void
 rc_worker_statement_ends(void)
 {
+	DisableTimeoutParams timeouts[2] = {{STATEMENT_TIMEOUT, false}, {watch_timeout, false}};
+
 	in_statement = false;
+	disable_timeouts(timeouts, lengthof(timeouts));
 	QueryCancelPending = false;
 }
 
@@ -305,6 +390,9 @@ rc_worker_host_init(rc_host *host, int slot_index)
 	host->role = RC_WORKER_ROLE;
 	host->worker_id = rc_shared->slots[slot_index].worker_id;
 	host->log_memory = rc_log_memory_create();
+	own_host = host;
+	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_statement);
+	before_shmem_exit(tell_of_end, (Datum) 0);
 	host->wait = host_wait;
 	host->stop_requested = host_stop_requested;
 	host->log = host_log;

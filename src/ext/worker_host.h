@@ -9,14 +9,15 @@
 
 #define RC_WORKER_ROLE		"worker"
 
-/* Takes over SIGTERM and SIGHUP; call once the worker is connected */
+/* Takes over SIGTERM and SIGINT; call once the worker is connected. host must live as long as the process */
 extern void rc_worker_host_init(rc_host *host, int slot_index);
 
 /*
- * Around a statement: within, SIGTERM cancels it by an error. Outside nothing
- * throws, because frames of the core and of libcurl lie below.
+ * Around a statement: within, SIGTERM cancels it by an error, and so does its
+ * time limit, and a stop that it holds up. Outside nothing throws, because
+ * frames of the core and of libcurl lie below.
  */
-extern void rc_worker_statement_begins(void);
+extern void rc_worker_statement_begins(const char *name, int64 limit_ms);
 extern void rc_worker_statement_ends(void);
 
 extern bool rc_worker_should_stop(void);

@@ -402,6 +402,12 @@ rc_protocol_release(const rc_store *store, const char *worker_id, const rc_batch
 	return run_for_batch(store, &release_statement, worker_id, batch, due_now ? "t" : "f", NULL);
 }
 
+bool
+rc_statement_is_slow(const rc_statement *statement)
+{
+	return statement == &maintain_statement;
+}
+
 rc_store_status
 rc_protocol_maintain(const rc_store *store, const char *worker_id)
 {

@@ -22,6 +22,11 @@ typedef struct rc_statement
 	int			nargs;
 } rc_statement;
 
+/* True for what may read a whole table, as after a crash of the server: it has RC_SLOW_FACTOR times the time of others */
+extern bool rc_statement_is_slow(const rc_statement *statement);
+
+#define RC_SLOW_FACTOR 20
+
 /* Rows as text; a NULL cell is SQL's null. One malloc'd block: release with rc_rows_free */
 typedef struct rc_rows
 {
