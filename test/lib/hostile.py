@@ -251,5 +251,5 @@ def negative_length(h):
 
 
 @case()
-def two_lengths(h):
+def double_length(h):
     h.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", close=True)

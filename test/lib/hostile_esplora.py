@@ -174,6 +174,56 @@ def counted_twice(h):
     return h.change(each(lambda transaction: transaction.update(status={"confirmed": False})))
 
 
+@case("busy_address", quiet=True)
+def busy_address(h):
+    """1,100 newer transactions of 10 satoshi to each address that was paid, in the block of the payment."""
+    match = re.fullmatch(r"/api/address/([^/]+)/txs/chain(?:/([0-9a-f]{64}))?", h.rest)
+    if is_sums(h):
+        def more(answer):
+            chain = answer["chain_stats"]
+            if chain["funded_txo_sum"]:
+                chain.update(funded_txo_sum=chain["funded_txo_sum"] + 11000, tx_count=chain["tx_count"] + 1100)
+        return h.change(more)
+    if not match:
+        return h.pass_on()
+    h.rest = f"/api/address/{match.group(1)}/txs/chain"
+    payments = json.loads(h.honest()[1])
+    new = []
+    for number in range(1100):
+        transaction = copy.deepcopy(payments[0])
+        for output in transaction["vout"]:
+            output["value"] = 10
+        new.append(dict(transaction, txid=f"{number:064x}"))
+    listed = new + payments
+    place = [number + 1 for number, entry in enumerate(listed) if entry["txid"] == match.group(2)] or [0]
+    return h.reply(200, json.dumps(listed[place[0]:place[0] + 25]))
+
+
+@case("blinks", quiet=True)
+def blinks(h):
+    """Every third time, an address's sums are zero: its mempool is ahead of its blocks for a moment."""
+    if not is_sums(h):
+        return h.pass_on()
+    with h.lock:
+        other[h.rest] = other.get(h.rest, 0) + 1
+    if other[h.rest] % 3:
+        return h.pass_on()
+    return h.change(lambda answer: sums(0)(answer) or sums(0, "mempool_stats")(answer))
+
+
+@case()
+def old_answers(h):
+    """A cache that keeps what is no longer so."""
+    status, text = h.honest()
+    return h.reply(status, text, Age="600")
+
+
+@case("young_answers", quiet=True)
+def young_answers(h):
+    status, text = h.honest()
+    return h.reply(status, text, Age="7")
+
+
 # Blocks
 
 edits("tip_hash_short", lambda h: h.rest.endswith("/tip/hash"), lambda text: text[:63])
@@ -192,6 +242,10 @@ alters("tip_height_too_small", is_block, lambda block: block.update(height=block
 alters("tip_time_ms", is_block, lambda block: block.update(timestamp=block["timestamp"] * 1000))
 alters("tip_time_us", is_block, lambda block: block.update(timestamp=block["timestamp"] * 10**6))
 alters("tip_time_ns", is_block, lambda block: block.update(timestamp=block["timestamp"] * 10**9))
+alters("tip_time_far_ahead", is_block, lambda block: block.update(timestamp=4102444800))
+alters("tip_time_three_hours_ahead", is_block, lambda block: block.update(timestamp=block["timestamp"] + 3 * 3600))
+alters("tip_time_two_hours_ago", is_block, lambda block: block.update(timestamp=block["timestamp"] - 2 * 3600))
+alters("tip_time_zero", is_block, lambda block: block.update(timestamp=0))
 alters("tip_time_negative", is_block, lambda block: block.update(timestamp=-1))
 alters("tip_time_text", is_block, lambda block: block.update(timestamp="2026-01-01"))
 edits("genesis_of_mainnet", lambda h: h.rest.endswith("/block-height/0"),

@@ -1,7 +1,9 @@
 # Misbehaving Esplora servers: none of them confirms, detects or expires a
-# request wrongly, is asked without pause, or delays the healthy network beside
-# them; each shows an error, and works again as soon as it is honest.
-# Every case is a network of its own, and one worker looks at all of them.
+# request wrongly, is asked without pause, delays the healthy network beside
+# them, or hides a healthy second server; each shows an error, and works again
+# as soon as it is honest.
+# Every case is two networks, alone and with a healthy second endpoint, and one
+# worker looks at all of them.
 
 use strict;
 use warnings;
@@ -33,18 +35,21 @@ $bitcoin->mine(2);
 
 sub add_network
 {
-	my ($chain, $url) = @_;
-	return "SELECT reconciler.add_network('$chain', 'regtest', ARRAY['$url'], kind => 'esplora', confirmations => 2,"
-	  . " poll_interval => '500ms');";
+	my ($chain, @urls) = @_;
+	return "SELECT reconciler.add_network('$chain', 'regtest', ARRAY['" . join("','", @urls) . "'], kind => 'esplora',"
+	  . " confirmations => 2, poll_interval => '500ms', max_tip_age => '1 hour');";
 }
 
-$session->query("SELECT reconciler.create_table('payment_requests')");
-$session->query(join '', 'BEGIN;', (map { add_network($_, $hostile->url($_)) } @cases), add_network('healthy', $esplora->url),
+$session->query("SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
+$session->query(join '', 'BEGIN;', (map { add_network($_, $hostile->url($_)) . add_network("two_$_", $hostile->url($_), $esplora->url) } @cases),
+	add_network('healthy', $esplora->url),
 	'COMMIT;');
 $session->query("INSERT INTO payment_requests (chain, network, asset, address_canonical, expected_amount_minor, expires_at)"
 	  . " SELECT chain, 'regtest', 'BTC', address, amount, expires_at"
 	  . " FROM unnest(ARRAY['" . join("','", @cases) . "']) chain, (VALUES ('$unpaid', 1000, NULL), ('$part', 100000, NULL),"
-	  . " ('$paid', 50000, now() + interval '2 s')) r (address, amount, expires_at)");
+	  . " ('$paid', 50000, now() + interval '2 s')) r (address, amount, expires_at)"
+	  . " UNION ALL SELECT 'two_' || chain, 'regtest', 'BTC', address, amount, NULL"
+	  . " FROM unnest(ARRAY['" . join("','", @cases) . "']) chain, (VALUES ('$unpaid', 1000), ('$paid', 50000)) r (address, amount)");
 my $start = time;
 my $before = $hostile->requests;
 
@@ -57,9 +62,23 @@ my $mined = time;
 wait_for_status($node, $id, 'confirmed');
 cmp_ok(time - $mined, '<', 5, sprintf 'and not delayed (%.1f s)', time - $mined);
 
+# What was paid, and is not confirmed yet
+sub unconfirmed
+{
+	my ($condition) = @_;
+	return map { $_->[0] } $session->query("SELECT DISTINCT chain FROM payment_requests WHERE chain <> 'healthy'"
+		  . " AND address_canonical = '$paid' AND status <> 'confirmed' AND $condition");
+}
+
+my @left;
+wait_until(sub { @left = unconfirmed("chain LIKE 'two\\_%'"); !@left }, 10);
+is("@left", '', sprintf 'a second server is asked in place of each (%.1f s)', time - $start);
+wait_until(sub { @left = unconfirmed("chain IN ('" . join("','", keys %quiet) . "')"); !@left }, 10);
+is("@left", '', 'what only looks odd is believed');
+
 # Each misbehaves until all are known to, and long enough for a request to expire by it
 my $errors = "SELECT n.chain FROM reconciler.networks n LEFT JOIN reconciler.network_state s USING (network_id)"
-  . " WHERE n.chain NOT IN ('healthy', 'none') AND s.error IS NULL"
+  . " WHERE n.chain <> 'healthy' AND n.chain NOT LIKE 'two\\_%' AND s.error IS NULL"
   . " AND NOT EXISTS (SELECT FROM reconciler.queue q WHERE q.network_id = n.network_id AND q.error IS NOT NULL)";
 my @silent;
 wait_until(sub { @silent = grep { !$quiet{$_} } map { $_->[0] } $session->query($errors); !@silent && time - $start > 6 }, 12);
@@ -80,9 +99,7 @@ is(join(', ', grep { !$requests->{$_} } @cases), '', 'each was asked');
 # Honest again. Who rests, or wanted to be left alone, is asked at once: a changed network forgets it
 $hostile->honest;
 $session->query("SELECT reconciler.set_network(chain, network, poll_interval => '400 ms') FROM reconciler.networks WHERE kind = 'esplora'");
-my $recovered = "SELECT DISTINCT chain FROM payment_requests WHERE chain <> 'healthy' AND address_canonical = '$paid' AND status <> 'confirmed'";
-my @left;
-wait_until(sub { @left = map { $_->[0] } $session->query($recovered); !@left }, 20);
+wait_until(sub { @left = unconfirmed('true'); !@left }, 20);
 is("@left", '', 'what was paid is confirmed once they are honest');
 wait_until(sub { @left = map { $_->[0] } $session->query("SELECT n.chain FROM reconciler.networks n JOIN reconciler.network_state s"
 		  . " USING (network_id) WHERE s.error IS NOT NULL"); !@left }, 10);

@@ -18,6 +18,7 @@ struct rc_look
 	rc_attempt	attempt;
 	bool		attempting;
 	bool		succeeded;		/* what the attempt that just ended came to */
+	int			http_requests;	/* of all attempts */
 	rc_endpoint_walk walk;
 	rc_timer   *timer;			/* the next thing to do, NULL while an attempt runs */
 	rc_observation *observation;
@@ -72,6 +73,7 @@ deliver(rc_look *look, char *failure)
 	observation->failure = failure;
 	observation->asked = look->walk.asked;
 	observation->endpoint = look->walk.current;
+	observation->http_requests = look->http_requests;
 	observation->chain_id = look->network->chain_id;
 	look->observation = NULL;
 	free_look(look);
@@ -96,6 +98,7 @@ try_next(rc_look *look)
 	look->attempt.requests = look->requests;
 	look->attempt.nrequests = look->nrequests;
 	look->attempt.observation = look->observation;
+	look->attempt.http_requests = &look->http_requests;
 	look->attempt.look = look;
 	look->attempting = true;
 	look->observer->start(&look->attempt);
@@ -180,6 +183,15 @@ rc_look_start(rc_http *http, const rc_host *host, rc_network *network, const rc_
 	rc_endpoint_walk_begin(&look->walk, network->endpoints, network->nendpoints);
 	look->timer = rc_http_after(http, 0, proceed, look);
 	return look;
+}
+
+/* The HTTP requests that a look will take, as far as is known; 0 where they aren't limited */
+int
+rc_look_cost(const rc_network *network, const rc_request *requests, int nrequests)
+{
+	const rc_observer *observer = observer_of(network->kind);
+
+	return observer != NULL && observer->cost != NULL && network->rate_limit > 0 ? observer->cost(requests, nrequests) : 0;
 }
 
 /* Ends a look; done is not called */

@@ -23,4 +23,10 @@ extern rc_look *rc_look_start(rc_http *http, const rc_host *host, rc_network *ne
 							  rc_observed done, void *arg);
 extern void rc_look_cancel(rc_look *look);
 
+/*
+ * The HTTP requests of the network's rate_limit that a look will use, as far as
+ * is known before; the observation says how many they were. 0: not limited.
+ */
+extern int	rc_look_cost(const rc_network *network, const rc_request *requests, int nrequests);
+
 #endif

@@ -15,6 +15,7 @@ typedef struct rc_attempt
 	const rc_request *requests;
 	int			nrequests;
 	rc_observation *observation;	/* to fill in: tip, depth and results[0..nrequests), all zeroed at start */
+	int		   *http_requests;	/* counts those sent, where the observer has a cost */
 	void	   *state;			/* the observer's own, from start to its end */
 	rc_look    *look;			/* look.c's */
 } rc_attempt;
@@ -28,11 +29,15 @@ typedef struct rc_attempt
  *     its state, and calls neither.
  * Every result must be set when it succeeds: results[i].error (rc_malloc'd), or
  * both amounts. A request whose address does not parse is its own error.
+ *
+ * cost: the HTTP requests that a look at these will take, as far as is known
+ * before it; NULL where the network's rate_limit doesn't apply.
  */
 typedef struct rc_observer
 {
 	void		(*start) (rc_attempt *attempt);
 	void		(*cancel) (rc_attempt *attempt);
+	int			(*cost) (const rc_request *requests, int nrequests);
 } rc_observer;
 
 /* Each stands in the table of look.c (observer_of) under its kind */

@@ -36,6 +36,7 @@ typedef struct cycle
 	rc_look    *look;			/* NULL once observed */
 	rc_observation *observation;
 	bool		news;			/* a failure is one that wasn't logged yet */
+	int			cost;			/* HTTP requests reserved of the network's rate limit; 0: it has none */
 	int64_t		started_ms;
 	int64_t		renew_at_ms;
 } cycle;
@@ -290,6 +291,17 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	}
 }
 
+/* A look that took more HTTP requests than were reserved: those after it wait for the rest */
+static void
+pay_excess(engine *engine, const cycle *cycle)
+{
+	int			excess = cycle->observation->http_requests - cycle->cost;
+	long		wait_ms;
+
+	if (cycle->cost > 0 && excess > 0)
+		(void) rc_protocol_take_budget(engine->options->store, cycle->loop->network, excess, &wait_ms);
+}
+
 /* The last step of a cycle: settle, count, log */
 static void
 finish_cycle(engine *engine, cycle *cycle)
@@ -299,6 +311,7 @@ finish_cycle(engine *engine, cycle *cycle)
 	rc_cycle_report report = {.counters = {.cycles = 1,.claimed = cycle->batch->nrequests}};
 
 	publish(engine, RC_STATE_SETTLING);
+	pay_excess(engine, cycle);
 	loop->claim_at_ms = 0;
 	if (cycle->observation->asked)
 	{
@@ -412,9 +425,9 @@ start_cycle(network_loop *loop, rc_batch *batch)
 	loop->ncycles++;
 	loop->after = batch->lo;
 
-	/* A look at Bitcoin addresses takes a request for each, and one or two for the tip */
-	if (loop->network->kind == RC_KIND_ESPLORA && loop->network->rate_limit > 0)
-		(void) rc_protocol_take_budget(engine->options->store, loop->network, batch->nrequests + 2, &wait_ms);
+	cycle->cost = rc_look_cost(loop->network, batch->requests, batch->nrequests);
+	if (cycle->cost > 0)
+		(void) rc_protocol_take_budget(engine->options->store, loop->network, cycle->cost, &wait_ms);
 	if (wait_ms > 0)
 		cycle->timer = rc_http_after(engine->http, wait_ms, begin_look, cycle);
 	else

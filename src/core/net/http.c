@@ -299,6 +299,11 @@ set_request_options(CURL *easy, rc_transfer *transfer, const rc_http_request *re
 		(void) curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 		(void) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->request_body);
 	}
+	else
+	{
+		transfer->headers = curl_slist_append(transfer->headers, "Cache-Control: no-cache");
+		(void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+	}
 }
 
 /* Delivers the failure of a transfer that curl did not even take */
@@ -427,6 +432,25 @@ rc_http_distrust(const rc_http_response *response)
 		(void) shutdown(response->socket, SHUT_RDWR);
 }
 
+/* How long the answer lay in a cache, by the header Age */
+static long
+transfer_age(CURL *easy)
+{
+#if LIBCURL_VERSION_NUM >= 0x075400
+	struct curl_header *header;
+
+	if (curl_easy_header(easy, "Age", 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
+	{
+		long		age = strtol(header->value, NULL, 10);
+
+		return age > 0 ? age : 0;
+	}
+#else
+	(void) easy;
+#endif
+	return 0;
+}
+
 /* Tells the transfer's owner how it ended */
 static void
 finish_transfer(rc_transfer *transfer, CURLcode code)
@@ -448,6 +472,7 @@ finish_transfer(rc_transfer *transfer, CURLcode code)
 	response.error = failure.text;
 	response.code = failure.code;
 	response.socket = kept_socket(transfer->easy);
+	response.age_s = transfer_age(transfer->easy);
 
 	unlink_transfer(transfer);
 	transfer->done(transfer->arg, &response);

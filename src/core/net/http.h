@@ -30,6 +30,7 @@ typedef struct rc_http_response
 								 * timeout, too large), without the URL */
 	rc_failure_code code;		/* of error */
 	int			socket;			/* of the connection it came on, if that is kept; -1 */
+	long		age_s;			/* seconds that it lay in a cache, if that says so; else 0 */
 } rc_http_response;
 
 /* The response is valid only during the call. Never called from inside rc_http_start. */

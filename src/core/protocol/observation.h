@@ -25,6 +25,7 @@ typedef struct rc_observation
 	char	   *failure;		/* malloc'd; not NULL: nothing was observed, results say nothing */
 	bool		asked;			/* an endpoint was asked; else the failure is no evidence */
 	struct rc_endpoint *endpoint;	/* that answered; NULL: none */
+	int			http_requests;	/* that count for the network's rate_limit */
 	rc_block	tip;			/* the block that seen was read at */
 	rc_block	depth;			/* the block that settled was read at */
 	rc_result  *results;		/* nresults of them, in the order of the requests */

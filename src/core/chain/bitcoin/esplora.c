@@ -31,6 +31,9 @@
 #define MAX_RESTARTS 2
 #define RESTART_MS 250
 
+/* An answer of a cache that is older says nothing of now; servers allow 10 s */
+#define MAX_AGE_S 30
+
 /* What is remembered of the endpoint */
 esplora_learned *
 esplora_learned_of(const esplora_look *look)
@@ -264,19 +267,26 @@ esplora_take_answer(esplora_task *task, const rc_http_response *response)
 		[ESPLORA_RECENT] = esplora_take_recent,
 		[ESPLORA_CHECK] = esplora_take_check,
 	};
+	bool		lasting = task->step == ESPLORA_GENESIS || task->step == ESPLORA_TIP_BLOCK || task->step == ESPLORA_RECENT;
 	bool		text = task->step == ESPLORA_GENESIS || task->step == ESPLORA_TIP_HASH || task->step == ESPLORA_CHECK;
 	bool		may_be_unknown = task->step == ESPLORA_RECENT || task->step == ESPLORA_CHECK;
 	rc_failure	failure = {0};
 
 	if (response->error != NULL || response->status != 404 || !may_be_unknown)
 		failure = rc_response_failure(response, !text);
+	if (failure.text == NULL && !lasting && response->age_s > MAX_AGE_S)
+		failure = rc_failure_make(RC_FAILURE_BEHIND, "the answer comes from a cache, and is %ld s old", response->age_s);
 	if (failure.text == NULL)
 	{
 		esplora_speed_up(task->look);
 		failure = take[task->step] (task, response);
 	}
-	if (failure.text != NULL)
-		esplora_fail_task(task, failure);
+	if (failure.text == NULL)
+		return;
+
+	/* What else comes on this connection may be meant for others */
+	rc_http_distrust(response);
+	esplora_fail_task(task, failure);
 }
 
 /* rc_observer.start */
@@ -307,4 +317,15 @@ cancel(rc_attempt *attempt)
 	free_look(attempt->state);
 }
 
-const rc_observer rc_esplora_observer = {start, cancel};
+/* rc_observer.cost: tip, newest blocks and check; each address; the transactions of those that were paid */
+static int
+cost(const rc_request *requests, int nrequests)
+{
+	int			cost = 3 + nrequests;
+
+	for (int i = 0; i < nrequests; i++)
+		cost += requests[i].known && !rc_uint256_is_zero(&requests[i].seen);
+	return cost;
+}
+
+const rc_observer rc_esplora_observer = {start, cancel, cost};

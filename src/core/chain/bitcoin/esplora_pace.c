@@ -285,6 +285,7 @@ send_task(esplora_task *task)
 		request.max_response = SMALL_ANSWER;
 	activate(task);
 	task->transfer = rc_http_start(attempt->http, &request, on_answer, task);
+	(*attempt->http_requests)++;
 	free(url);
 	free(path);
 }

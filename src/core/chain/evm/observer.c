@@ -411,4 +411,4 @@ cancel(rc_attempt *attempt)
 	attempt->state = NULL;
 }
 
-const rc_observer rc_evm_observer = {start, cancel};
+const rc_observer rc_evm_observer = {start, cancel, NULL};
