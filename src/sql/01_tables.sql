@@ -68,6 +68,7 @@ CREATE UNLOGGED TABLE network_state (
 	best_at timestamptz,
 	observed_at timestamptz,	-- last look that succeeded
 	failures int NOT NULL DEFAULT 0,
+	doubts bigint NOT NULL DEFAULT 0,	-- observations that settle did not believe
 	error text,
 	error_at timestamptz
 ) WITH (fillfactor = 50);

@@ -18,7 +18,8 @@ CREATE TYPE _look AS (
 	best_height bigint,			-- the highest tip that is known of the network
 	unverified boolean,			-- what it saw is final only when a trusted session has seen it, too
 	tip_time timestamptz,
-	failure text				-- not null: nothing was observed
+	answer text,				-- observed, failed or none: see the state machine
+	failure text				-- why nothing was observed, or why it isn't believed
 );
 
 -- What a look found out about one request
@@ -108,7 +109,7 @@ $$;
 COMMENT ON FUNCTION _note(_look, _finding[]) IS
 'Keeps what is known of requests that stay as they are; passes by the rows that the application is changing';
 
-CREATE FUNCTION _note_tip(look _look, failure text, tip_time timestamptz)
+CREATE FUNCTION _note_tip(look _look, doubted boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -123,17 +124,18 @@ BEGIN
 	SELECT * INTO s FROM reconciler.network_state x WHERE x.network_id = look.network_id;
 	IF NOT FOUND THEN
 		INSERT INTO reconciler.network_state (network_id) VALUES (look.network_id) ON CONFLICT DO NOTHING;
-	ELSIF (failure IS NULL AND s.error IS NULL AND s.best_height IS NOT NULL AND s.observed_at > v_now - interval '1 second')
-	   OR (failure = s.error AND s.error_at > v_now - interval '1 second') THEN
+	ELSIF (look.failure IS NULL AND s.error IS NULL AND s.best_height IS NOT NULL AND s.observed_at > v_now - interval '1 second')
+	   OR (look.failure = s.error AND s.error_at > v_now - interval '1 second' AND NOT doubted) THEN
 		RETURN;
 	END IF;
 	SELECT * INTO s FROM reconciler.network_state x WHERE x.network_id = look.network_id FOR UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
-	IF failure IS NOT NULL THEN
+	IF look.failure IS NOT NULL THEN
 		UPDATE reconciler.network_state x
-		SET failures = least(s.failures, 1000000000) + 1, error = failure, error_at = v_now
+		SET failures = least(s.failures, 1000000000) + 1, doubts = s.doubts + doubted::int,
+			error = look.failure, error_at = v_now
 		WHERE x.network_id = look.network_id;
 	ELSE
 		-- The mark of the best height gives way when nobody has reached it for a
@@ -142,7 +144,7 @@ BEGIN
 		v_mark := look.unverified IS NOT TRUE AND (s.best_height IS NULL OR look.tip_height >= s.best_height
 			OR NOT look.heights_grow OR s.best_at <= v_now - interval '10 minutes');
 		UPDATE reconciler.network_state x
-		SET tip_height = look.tip_height, tip_hash = look.tip_hash, tip_time = _note_tip.tip_time,
+		SET tip_height = look.tip_height, tip_hash = look.tip_hash, tip_time = look.tip_time,
 			observed_at = v_now, failures = 0, error = NULL, error_at = NULL,
 			best_height = CASE WHEN v_mark THEN look.tip_height ELSE s.best_height END,
 			best_at = CASE WHEN v_mark THEN v_now ELSE s.best_at END
@@ -151,8 +153,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _note_tip(_look, text, timestamptz) IS
-'Keeps the tip of a network, or why it can''t be observed, about once a second';
+COMMENT ON FUNCTION _note_tip(_look, boolean) IS
+'Keeps the tip of a network, or why it can''t be observed, about once a second. doubted: something was observed, and isn''t believed';
 
 CREATE FUNCTION _amount(value text)
 RETURNS numeric
@@ -165,34 +167,51 @@ $$;
 
 COMMENT ON FUNCTION _amount(text) IS 'An unsigned 256-bit integer in decimal, or null if it is none';
 
-CREATE FUNCTION _doubt(look _look, batch batches, network networks, tip_time timestamptz, observation jsonb)
+CREATE FUNCTION _doubt_tip(look _look, batch batches, network networks)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v_time text := to_char(look.tip_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS');
+BEGIN
+	IF look.tip_height IS NULL THEN
+		RETURN 'the observation names no tip';
+	END IF;
+	IF look.tip_height NOT BETWEEN 0 AND 4611686018427387903 OR look.depth_height > look.tip_height THEN
+		RETURN format('block %s and block %s can''t be tip and depth of a chain', look.tip_height, look.depth_height);
+	END IF;
+	IF network.max_tip_age IS NULL THEN
+		RETURN NULL;
+	END IF;
+	IF look.tip_time IS NULL THEN
+		RETURN 'the observation names no time of its tip';
+	END IF;
+	IF look.tip_time < batch.claimed_at - network.max_tip_age THEN
+		RETURN format('the node is behind: its tip, block %s, is of %s UTC', look.tip_height, v_time);
+	END IF;
+	IF extract(epoch FROM look.tip_time) > (reconciler._tip_bounds(network, batch.claimed_at)).max_tip_time THEN
+		RETURN format('the node''s clock is wrong: its tip, block %s, is of %s UTC', look.tip_height, v_time);
+	END IF;
+	-- Where blocks come every second, nodes differ by several of them.
+	IF look.tip_height < batch.tip_floor AND look.tip_time < batch.claimed_at - interval '30 seconds' THEN
+		RETURN format('the node is behind: its tip is block %s, another was beyond block %s already', look.tip_height, batch.tip_floor);
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION _doubt_tip(_look, batches, networks) IS
+'Why the tip of an observation can''t be the chain''s, or null. Workers hold tips against the same bounds, and ask another endpoint';
+
+CREATE FUNCTION _doubt(look _look, batch batches, network networks, observation jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF look.tip_height IS NULL THEN
-		RETURN 'the observation names no tip';
-	END IF;
-
-	-- Workers hear of a change of the network a little later, and claim meanwhile.
 	IF observation ? 'chain_id' AND (observation ->> 'chain_id')::numeric IS DISTINCT FROM network.chain_id THEN
 		RETURN format('chain %s was looked at, but the network is chain %s', observation ->> 'chain_id', network.chain_id);
-	END IF;
-	IF network.max_tip_age IS NOT NULL THEN
-		IF tip_time IS NULL THEN
-			RETURN 'the observation names no time of its tip';
-		END IF;
-		IF tip_time < batch.claimed_at - network.max_tip_age THEN
-			RETURN format('the node is behind: its tip, block %s, is of %s UTC', look.tip_height,
-						  to_char(tip_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'));
-		END IF;
-
-		-- Where blocks come every second, nodes differ by several of them.
-		IF look.tip_height < batch.tip_floor AND tip_time < batch.claimed_at - interval '30 seconds' THEN
-			RETURN format('the node is behind: its tip is block %s, another was at %s already', look.tip_height,
-						  batch.tip_floor + greatest(network.confirmations, 3));
-		END IF;
 	END IF;
 
 	-- Read for other settings than those of now?
@@ -201,12 +220,12 @@ BEGIN
 		RETURN format('block %s is not at the depth of %s confirmations below block %s', look.depth_height,
 					  network.confirmations, look.tip_height);
 	END IF;
-	RETURN NULL;
+	RETURN reconciler._doubt_tip(look, batch, network);
 END
 $$;
 
-COMMENT ON FUNCTION _doubt(_look, batches, networks, timestamptz, jsonb) IS
-'Why an observation must not be believed, or null';
+COMMENT ON FUNCTION _doubt(_look, batches, networks, jsonb) IS
+'Why an observation must not be believed, or null. It never makes a request expire: nobody has said that the payment isn''t there';
 
 CREATE FUNCTION _check_observation(observation jsonb, requests int)
 RETURNS void
@@ -268,6 +287,9 @@ BEGIN
 													 THEN observation #>> '{depth,height}' END);
 	look.depth_hash := left(observation #>> '{depth,hash}', 100);
 	look.failure := left(observation ->> 'failure', 1000);
+	look.answer := CASE WHEN look.failure IS NULL THEN 'observed'
+						WHEN (observation ->> 'asked')::boolean IS FALSE THEN 'none'
+						ELSE 'failed' END;
 	RETURN look;
 END
 $$;
@@ -299,7 +321,7 @@ SET enable_seqscan = off
 AS $$
 	SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, $1.failure)::reconciler._finding)
 	FROM reconciler.queue q
-	WHERE q.network_id = $1.network_id AND q.seq >= $2 AND q.seq < $3 AND q.status = 'pending'
+	WHERE q.network_id = $1.network_id AND q.seq >= $2 AND q.seq < $3 AND q.status = 'pending' AND q.invalid IS NULL
 	  AND q.expires_at <= $1.looked_at - $1.grace
 $$;
 
@@ -363,7 +385,7 @@ $$;
 
 COMMENT ON FUNCTION _outcomes(jsonb) IS 'What _judge returns, as settle''s rows';
 
-CREATE FUNCTION _end_lease(b batches, failure text, keep boolean)
+CREATE FUNCTION _end_lease(b batches, look _look, keep boolean)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -372,23 +394,37 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	-- Not finite: an administrator wants the batch looked at now.
-	v_due timestamptz := CASE WHEN failure IS NOT NULL OR isfinite(b.due_at)
+	v_due timestamptz := CASE WHEN look.answer = 'failed' OR isfinite(b.due_at)
 							  THEN b.claimed_at + b.poll_interval ELSE b.due_at END;
 BEGIN
-	IF failure IS NULL AND keep AND v_due = b.lease_until THEN
+	IF look.failure IS NULL AND keep AND v_due = b.lease_until THEN
 		UPDATE reconciler.batches x SET failures = 0, error = NULL
 		WHERE x.network_id = b.network_id AND x.lo = b.lo AND x.failures > 0;
 		RETURN;
 	END IF;
 	UPDATE reconciler.batches x
-	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = v_due, error = failure,
-		failures = CASE WHEN failure IS NULL THEN 0 ELSE least(b.failures, 1000) + 1 END
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = v_due, error = look.failure,
+		failures = CASE WHEN look.failure IS NULL THEN 0 ELSE least(b.failures, 1000) + 1 END
 	WHERE x.network_id = b.network_id AND x.lo = b.lo;
 END
 $$;
 
-COMMENT ON FUNCTION _end_lease(batches, text, boolean) IS
+COMMENT ON FUNCTION _end_lease(batches, _look, boolean) IS
 'Gives back the lease of a batch that was looked at, and says when it is due again. keep: a lease that ends when the batch comes due may as well stay';
+
+CREATE FUNCTION _end_unused_lease(b batches)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+	UPDATE reconciler.batches x
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = least(x.due_at, clock_timestamp())
+	WHERE x.network_id = $1.network_id AND x.lo = $1.lo
+$$;
+
+COMMENT ON FUNCTION _end_unused_lease(batches) IS
+'Gives back the lease of a batch at which nobody has looked, or not as the network is now: it is due at once, and nothing has failed';
 
 CREATE FUNCTION settle(worker_id text, network_id int, lo bigint, token xid8, observation jsonb)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
@@ -406,6 +442,7 @@ DECLARE
 	b reconciler.batches;
 	v_network reconciler.networks;
 	v_look reconciler._look;
+	v_doubt text;
 	v_outcomes jsonb;
 BEGIN
 	b := reconciler._hold_batch(settle.network_id, settle.lo, settle.token);
@@ -413,21 +450,35 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM reconciler._lease_lost(settle.network_id, settle.lo, settle.token);
 	END IF;
-
 	PERFORM reconciler._check_observation(settle.observation, b.requests);
+	IF (observation ->> 'version')::bigint <> v_network.version THEN
+		PERFORM reconciler._end_unused_lease(b);
+		RETURN QUERY SELECT * FROM reconciler._outcomes('[{"outcome": "stale", "reason": "the network has changed"}]');
+		RETURN;
+	END IF;
 	v_look := reconciler._take_blocks(reconciler._begin_look(v_network, settle.worker_id, b.claimed_at), observation);
-	v_look.failure := coalesce(v_look.failure, reconciler._doubt(v_look, b, v_network, v_look.tip_time, observation));
+	IF v_look.answer = 'none' THEN
+		PERFORM reconciler._end_unused_lease(b);
+		RETURN;
+	END IF;
+	IF v_look.answer = 'observed' THEN
+		v_doubt := reconciler._doubt(v_look, b, v_network, observation);
+		v_look.failure := v_doubt;
+	END IF;
 	v_outcomes := reconciler._judge(v_look,
 		CASE WHEN v_look.failure IS NULL THEN reconciler._observed_findings(observation, b.lo, b.hi)
-			 ELSE reconciler._failed_findings(v_look, b.lo, b.hi) END);
+			 WHEN v_doubt IS NULL THEN reconciler._failed_findings(v_look, b.lo, b.hi) END);
 	IF v_outcomes @> '[{"outcome": "to verify"}]' THEN
 		UPDATE reconciler.batches x SET verify = true WHERE x.network_id = b.network_id AND x.lo = b.lo;
 	END IF;
-	PERFORM reconciler._end_lease(b, v_look.failure, (observation ->> 'release')::boolean IS FALSE AND v_outcomes = '[]');
-	PERFORM reconciler._note_tip(v_look, v_look.failure, v_look.tip_time);
+	PERFORM reconciler._end_lease(b, v_look, (observation ->> 'release')::boolean IS FALSE AND v_outcomes = '[]');
+	PERFORM reconciler._note_tip(v_look, v_doubt IS NOT NULL);
+	IF v_doubt IS NOT NULL THEN
+		v_outcomes := jsonb_build_array(jsonb_build_object('outcome', 'doubted', 'reason', v_doubt));
+	END IF;
 	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
 END
 $$;
 
 COMMENT ON FUNCTION settle(text, int, bigint, xid8, jsonb) IS
-'Takes what was observed of a claimed batch: changes statuses where that is due, keeps what is known, gives the lease back. One row for each request that something happened to: transition, skipped (locked by the application: seen to at the next look) or failed (reason: the error). Raises RC001 when the token is not the current one';
+'Takes what was observed of a claimed batch: changes statuses where that is due, keeps what is known, gives the lease back. One row for each request that something happened to: transition, skipped (locked by the application: seen to at the next look) or failed (reason: the error). Or one row for the whole look: doubted (reason: why the observation is not believed) or stale (the network has changed since the claim). Raises RC001 when the token is not the current one';

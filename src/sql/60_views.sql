@@ -66,7 +66,8 @@ CREATE VIEW network_status AS
 		n.confirmations, n.block_tag, n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval,
 		n.lease_duration, n.request_timeout, n.expiry_grace, n.max_tip_age, n.rate_limit, n.verify,
 		q.open_requests, q.invalid_requests, b.batches, b.leased_batches,
-		s.tip_height, s.tip_hash, s.tip_time, s.observed_at, coalesce(s.failures, 0) AS failures, s.error, s.error_at
+		s.tip_height, s.tip_hash, s.tip_time, s.observed_at, coalesce(s.failures, 0) AS failures,
+		coalesce(s.doubts, 0) AS doubts, s.error, s.error_at
 	FROM reconciler.networks AS n
 		LEFT JOIN reconciler.network_state AS s ON s.network_id = n.network_id
 		CROSS JOIN LATERAL (
