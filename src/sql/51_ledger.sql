@@ -303,6 +303,7 @@ AS $$
 DECLARE
 	look reconciler._look := reconciler._begin_look(n, worker_id, looked_at);
 BEGIN
+	look.answer := 'observed';
 	look.tip_height := c.height;
 	look.tip_hash := c.hash;
 	look.tip_time := c.block_time;
@@ -408,7 +409,7 @@ BEGIN
 	END IF;
 	v_look := reconciler._followed_look(n, c, settle_network.worker_id, l.claimed_at);
 	v_outcomes := reconciler._settle_followed(l, n, c, v_look, coalesce(due_now, false));
-	PERFORM reconciler._note_tip(v_look, NULL, v_look.tip_time);
+	PERFORM reconciler._note_tip(v_look);
 	IF l.marked_at IS NULL OR l.marked_at < clock_timestamp() - interval '1 minute' THEN
 		PERFORM reconciler._mark_followed(n.network_id);
 	END IF;
@@ -438,9 +439,10 @@ BEGIN
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = fail_network.network_id;
 	v_look := reconciler._begin_look(n, fail_network.worker_id, l.claimed_at);
 	v_look.failure := coalesce(left(fail_network.failure, 1000), 'the worker does not say why');
+	v_look.answer := CASE WHEN asked THEN 'failed' ELSE 'none' END;
 	IF asked THEN
 		v_outcomes := reconciler._judge(v_look, reconciler._failed_findings(v_look, 0, 9223372036854775807));
-		PERFORM reconciler._note_tip(v_look, v_look.failure, NULL);
+		PERFORM reconciler._note_tip(v_look);
 	END IF;
 	PERFORM reconciler._end_cursor_lease(l, false, CASE WHEN asked THEN v_look.failure ELSE l.error END, l.expiry_at, l.expiry_seq);
 	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
