@@ -13,6 +13,7 @@
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/tuplestore.h"
 
 #if PG_VERSION_NUM >= 170000
@@ -69,5 +70,32 @@ rc_owns_database(Oid database, Oid role)
 }
 
 #define rc_init_materialized_set(fcinfo) InitMaterializedSRF((fcinfo), 0)
+
+/* What the server knows of a setting, NULL if there is none of that name */
+static inline struct config_generic *
+rc_guc_find(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, 0);
+#else
+	struct config_generic **options = get_guc_variables();
+	int			from = 0;
+	int			to = GetNumConfigOptions();
+
+	while (from < to)
+	{
+		int			middle = (from + to) / 2;
+		int			order = pg_strcasecmp(name, options[middle]->name);
+
+		if (order == 0)
+			return options[middle];
+		if (order < 0)
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return NULL;
+#endif
+}
 
 #endif

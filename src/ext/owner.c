@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "owner_settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -95,37 +96,6 @@ source_table_open(source_table *table, int32 source_id)
 	return true;
 }
 
-/* What is set for a role in this database, the most particular first (process_settings in postinit.c) */
-static const char *const search_path_lookup =
-	"SELECT pg_catalog.substr(o.setting, 13) FROM pg_catalog.pg_db_role_setting AS s,"
-	" pg_catalog.unnest(s.setconfig) AS o (setting)"
-	" WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, $1])"
-	" AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, $2])"
-	" AND o.setting OPERATOR(pg_catalog.~~) 'search\\_path=%'"
-	" ORDER BY s.setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid, s.setdatabase OPERATOR(pg_catalog.=) 0::pg_catalog.oid"
-	" LIMIT 1";
-
-/*
- * The search_path for code of the owner's. The reset value is the session's:
- * in a worker the database's, but in reconcilerd's session whatever its role
- * has asked for when it connected (pg_temp first, say), and that role must not
- * choose what names mean in triggers that run with the owner's rights.
- */
-static const char *
-owner_search_path(Oid role)
-{
-	Oid			types[2] = {OIDOID, OIDOID};
-	Datum		values[2] = {ObjectIdGetDatum(MyDatabaseId), ObjectIdGetDatum(role)};
-
-	if (superuser_arg(GetSessionUserId()))
-		return GetConfigOptionResetString("search_path");
-	if (SPI_execute_with_args(search_path_lookup, 2, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_db_role_setting");
-	if (SPI_processed == 0)
-		return "\"$user\", public";
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-}
-
 /*
  * Nothing is left deferred when this returns: in a security-restricted
  * operation what these triggers defer in their turn is an error. Settings that
@@ -148,19 +118,11 @@ owner_fire_deferred(void)
 void
 owner_enter(owner_section *section, Oid role)
 {
-	const char *path = owner_search_path(role);
-	const char *search_path;
-
-	/* Named last: else the temporary tables of whoever runs this come first */
-	search_path = psprintf("%s%spg_temp", path != NULL ? path : "", path != NULL && path[0] != '\0' ? ", " : "");
 	GetUserIdAndSecContext(&section->saved_user, &section->saved_context);
 	SetUserIdAndSecContext(role, section->saved_context |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	section->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	/* A policy that would hide requests is an error, not an empty answer. */
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	owner_settings_apply(role);
 }
 
 void

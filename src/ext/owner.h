@@ -44,8 +44,8 @@ extern void owner_fire_deferred(void);
 /*
  * From here to owner_leave everything runs as the role: in a
  * security-restricted operation, so that code of the application's can't get
- * at the rights of whoever runs this; with the search_path that its own
- * sessions begin with. An error puts everything back by itself.
+ * at the rights of whoever runs this; with the settings that its own sessions
+ * begin with. An error puts everything back by itself.
  */
 extern void owner_enter(owner_section *section, Oid role);
 extern void owner_leave(const owner_section *section);

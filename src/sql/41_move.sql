@@ -349,7 +349,8 @@ DECLARE
 	v_first reconciler._finding := findings[1];
 BEGIN
 	outcomes := reconciler._move(look, v_first.source_id, findings, patience);
-EXCEPTION WHEN OTHERS THEN
+-- (An ASSERT that fails is none of OTHERS.)
+EXCEPTION WHEN OTHERS OR assert_failure THEN
 	-- Not a matter of one row: out of resources, an operator, the system
 	IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
 		RAISE;
