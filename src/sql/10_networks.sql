@@ -203,7 +203,8 @@ CREATE FUNCTION add_network(chain text, network text, endpoints text[] DEFAULT '
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
 		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT true,
 		verify text DEFAULT NULL) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- A refusal is logged without its statement: endpoints may hold keys.
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET log_min_error_statement = panic AS $$
 DECLARE
 	n reconciler.networks;
 	new_id int;
@@ -284,7 +285,8 @@ CREATE FUNCTION set_network(chain text, network text, endpoints text[] DEFAULT N
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
 		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT NULL,
 		verify text DEFAULT NULL, reset text[] DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- A refusal is logged without its statement: endpoints may hold keys.
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET log_min_error_statement = panic AS $$
 DECLARE
 	before reconciler.networks := reconciler._find_network(chain, network);
 	n reconciler.networks := before;
