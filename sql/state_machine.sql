@@ -6,8 +6,8 @@ SELECT s.status, a.answer, p.paid, e.expired, g.gone, r.reason,
 	   CASE WHEN r.reason IS NULL THEN s.status ELSE reconciler._status_after(r.reason) END AS becomes
 FROM unnest('{pending,detected}'::text[]) WITH ORDINALITY AS s(status, i)
 CROSS JOIN unnest('{observed,failed,none}'::text[]) WITH ORDINALITY AS a(answer, j)
-CROSS JOIN unnest('{confirmed,detected,some,nothing,NULL}'::text[]) WITH ORDINALITY AS p(paid, k)
-CROSS JOIN unnest('{f,t}'::boolean[]) AS e(expired)
+CROSS JOIN unnest('{confirmed,detected,partial,some,nothing,NULL}'::text[]) WITH ORDINALITY AS p(paid, k)
+CROSS JOIN unnest('{f,t,NULL}'::boolean[]) AS e(expired)
 CROSS JOIN unnest('{f,t}'::boolean[]) AS g(gone)
 CROSS JOIN LATERAL reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone) AS r(reason)
 -- An answer without amounts has no class, and the other way round
@@ -19,7 +19,7 @@ ORDER BY s.i, a.j, p.k, e.expired, g.gone;
 SELECT count(*)
 FROM unnest('{pending,detected}'::text[]) AS s(status)
 CROSS JOIN unnest('{observed,failed,none}'::text[]) AS a(answer)
-CROSS JOIN unnest('{confirmed,detected,some,nothing,NULL}'::text[]) AS p(paid)
+CROSS JOIN unnest('{confirmed,detected,partial,some,nothing,NULL}'::text[]) AS p(paid)
 CROSS JOIN unnest('{f,t,NULL}'::boolean[]) AS e(expired)
 CROSS JOIN unnest('{f,t,NULL}'::boolean[]) AS g(gone)
 CROSS JOIN LATERAL reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone) AS r(reason)
@@ -40,19 +40,20 @@ FROM (VALUES (1000, 5000, 9000, 0, 0), (1000, 5000, 9000, 1, 0), (1000, 5000, 90
 			 (NULL, 5000, 9000, 0, 0), (NULL, 5000, 9000, 1, 0), (NULL, 5000, 9000, 1, 1),
 			 (1000, 5000, 9000, NULL, NULL), (1000, 5000, 9000, 1000, NULL)) AS c(expected, detected_bps, confirmed_bps, seen, settled);
 
--- Expiry: of what was observed by both clocks, of what failed after the grace
-SELECT e.expires_at, a.answer, c.chain_time,
-	   reconciler._expired(e.expires_at, a.answer, '2026-01-01 12:00+00', c.chain_time, '1 hour') AS expired
+-- Expiry: of what was observed by both clocks, of what failed and of a part after the grace
+SELECT e.expires_at, a.answer, a.paid, c.chain_time,
+	   reconciler._expired(e.expires_at, a.answer, a.paid, '2026-01-01 12:00+00', c.chain_time, '1 hour') AS expired
 FROM unnest(ARRAY['2026-01-01 11:00+00', '2026-01-01 11:59+00', '2026-01-01 12:00+00', '2026-01-01 12:01+00', NULL]::timestamptz[]) AS e(expires_at)
-CROSS JOIN unnest('{observed,failed}'::text[]) AS a(answer)
+CROSS JOIN (VALUES ('observed', 'nothing'), ('observed', 'partial'), ('failed', NULL)) AS a(answer, paid)
 CROSS JOIN unnest(ARRAY['2026-01-01 11:59+00', '2027-01-01 00:00+00', NULL]::timestamptz[]) AS c(chain_time)
-ORDER BY 1, 2 DESC, 3;
+ORDER BY 1, 2 DESC, 3, 4;
 
 -- Gone: missing for as many blocks as would have confirmed it
-SELECT b.paid_before, h.tip_height, w.heights_grow, reconciler._gone(b.paid_before, 100, h.tip_height, 3, w.heights_grow) AS gone
-FROM unnest('{confirmed,detected,some,nothing,NULL}'::text[]) AS b(paid_before)
+SELECT b.paid_before, b.paid, h.tip_height, w.heights_grow, reconciler._gone(b.paid_before, b.paid, 100, h.tip_height, 3, w.heights_grow) AS gone
+FROM (VALUES (1, 'confirmed', 'nothing'), (2, 'detected', 'nothing'), (3, 'detected', 'partial'), (4, 'partial', 'partial'),
+			 (5, 'partial', 'nothing'), (6, 'some', 'some'), (7, 'nothing', 'nothing'), (8, NULL, 'nothing')) AS b(i, paid_before, paid)
 CROSS JOIN unnest('{99,101,102,NULL}'::bigint[]) AS h(tip_height)
 CROSS JOIN unnest('{t,f}'::boolean[]) AS w(heights_grow)
-ORDER BY b.paid_before, h.tip_height, w.heights_grow DESC;
+ORDER BY b.i, h.tip_height, w.heights_grow DESC;
 
 DROP EXTENSION reconciler;

@@ -117,6 +117,7 @@ CREATE UNLOGGED TABLE queue (
 	PRIMARY KEY (source_id, request_id)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
+CREATE INDEX queue_endless ON queue (network_id) WHERE status = 'detected' AND expires_at IS NULL;
 CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
 CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
 CREATE INDEX queue_key ON queue (key) WHERE key IS NOT NULL;

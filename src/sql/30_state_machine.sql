@@ -6,24 +6,30 @@
 --   none      nobody was asked, or what came must not be believed
 -- What was observed is put into a class, by the thresholds of the network:
 --   confirmed  at the confirmation depth there is enough
---   detected   there is enough to be detected, at the tip or at the depth
+--   detected   there is enough to be confirmed, but not at the depth yet
+--   partial    there is enough to be detected, but not to be confirmed
 --   some       there is less
 --   nothing    there is nothing
 --
 --   status    answer    paid           expired  gone  | reason      new status
 --   --------  --------  -------------  -------  ----  | ----------  ----------
 --   any       observed  confirmed      any      any   | settled     confirmed
---   pending   observed  detected       any      any   | seen        detected
+--   pending   observed  det., partial  any      any   | seen        detected
+--   detected  observed  partial        yes      yes   | underpaid   expired
 --   pending   observed  some           yes      any   | underpaid   expired
 --   pending   observed  nothing        yes      any   | unpaid      expired
 --   detected  observed  some, nothing  yes      yes   | vanished    expired
+--   detected  observed  some, nothing  never    yes   | gone        pending
 --   pending   failed    any            yes      any   | unobserved  expired
 --   in every other case                               | (none)      as it was
 --
 -- expired: of what was observed, the request's time was over by the clocks of
--- both database and chain; of what failed, it was over for longer than the grace.
--- gone: what had been detected is missing for as many blocks as would have
--- confirmed it. A reorganised transaction is usually mined again in the next block.
+-- both database and chain; of what failed, and of a partial payment, whose rest
+-- may be on its way, it was over for longer than the grace. never: the request has
+-- no expires_at. It would wait for ever as detected, and a payment that comes back
+-- would not be noticed if it ended: so it is pending again.
+-- gone: what had been there is missing for as many blocks as would have confirmed
+-- it; of a partial payment: the rest is. A reorganised transaction is usually mined again in the next block.
 
 CREATE FUNCTION _threshold(expected numeric, bps int)
 RETURNS numeric
@@ -55,34 +61,36 @@ AS $$
 	-- What is there at the depth but no longer at the tip was paid, and moved on.
 	SELECT CASE WHEN seen IS NULL OR settled IS NULL THEN NULL
 				WHEN settled >= reconciler._threshold(expected, confirmed_bps) THEN 'confirmed'
-				WHEN greatest(seen, settled) >= reconciler._threshold(expected, detected_bps) THEN 'detected'
+				WHEN greatest(seen, settled) >= reconciler._threshold(expected, confirmed_bps) THEN 'detected'
+				WHEN greatest(seen, settled) >= reconciler._threshold(expected, detected_bps) THEN 'partial'
 				WHEN greatest(seen, settled) > 0 THEN 'some'
 				ELSE 'nothing' END
 $$;
 
 COMMENT ON FUNCTION _paid(numeric, numeric, numeric, int, int) IS
-'The class of what was observed: confirmed, detected, some or nothing; null: never observed';
+'The class of what was observed: confirmed, detected, partial, some or nothing; null: never observed';
 
-CREATE FUNCTION _expired(expires_at timestamptz, answer text, looked_at timestamptz, chain_time timestamptz, grace interval)
+CREATE FUNCTION _expired(expires_at timestamptz, answer text, paid text, looked_at timestamptz, chain_time timestamptz, grace interval)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT coalesce(CASE WHEN answer = 'observed' THEN expires_at <= least(looked_at, chain_time)
-						 ELSE expires_at <= looked_at - grace END, false)
+	SELECT CASE WHEN answer = 'observed' AND paid = 'partial' THEN expires_at <= least(looked_at, chain_time) - grace
+				WHEN answer = 'observed' THEN expires_at <= least(looked_at, chain_time)
+				ELSE expires_at <= looked_at - grace END
 $$;
 
-COMMENT ON FUNCTION _expired(timestamptz, text, timestamptz, timestamptz, interval) IS
-'Whether a request has expired as far as this answer can tell. looked_at: the look began at or after it, by the database''s clock; chain_time: the time of the observed tip, null where it proves nothing';
+COMMENT ON FUNCTION _expired(timestamptz, text, text, timestamptz, timestamptz, interval) IS
+'Whether a request has expired as far as this answer can tell; null: it never does. looked_at: the look began at or after it, by the database''s clock; chain_time: the time of the observed tip, null where it proves nothing';
 
-CREATE FUNCTION _gone(paid_before text, before_height bigint, tip_height bigint, confirmations int, heights_grow boolean)
+CREATE FUNCTION _gone(paid_before text, paid text, before_height bigint, tip_height bigint, confirmations int, heights_grow boolean)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT coalesce(paid_before IN ('nothing', 'some')
+	SELECT coalesce((paid_before IN ('nothing', 'some') OR (paid_before = 'partial' AND paid = 'partial'))
 					AND (NOT heights_grow OR tip_height >= before_height + confirmations - 1), false)
 $$;
 
-COMMENT ON FUNCTION _gone(text, bigint, bigint, int, boolean) IS
+COMMENT ON FUNCTION _gone(text, text, bigint, bigint, int, boolean) IS
 'Whether a payment that was detected is missing for good: it was missing before, at before_height, and since then as many blocks came as would have confirmed it. heights_grow false: a chain whose heights prove nothing';
 
 CREATE FUNCTION _transition(status text, answer text, paid text, expired boolean, gone boolean)
@@ -92,8 +100,10 @@ AS $$
 	SELECT CASE
 		WHEN answer = 'observed' THEN
 			CASE WHEN paid = 'confirmed' THEN 'settled'
-				 WHEN paid = 'detected' THEN CASE WHEN status = 'pending' THEN 'seen' END
-				 WHEN expired IS NOT TRUE THEN NULL
+				 WHEN paid IN ('detected', 'partial') AND status = 'pending' THEN 'seen'
+				 WHEN status = 'detected' AND gone AND paid IN ('some', 'nothing') AND expired IS NULL THEN 'gone'
+				 WHEN expired IS NOT TRUE OR paid = 'detected' THEN NULL
+				 WHEN paid = 'partial' THEN CASE WHEN gone THEN 'underpaid' END
 				 WHEN status = 'detected' THEN CASE WHEN gone AND paid IN ('some', 'nothing') THEN 'vanished' END
 				 WHEN paid = 'some' THEN 'underpaid'
 				 WHEN paid = 'nothing' THEN 'unpaid' END
@@ -105,11 +115,22 @@ $$;
 COMMENT ON FUNCTION _transition(text, text, text, boolean, boolean) IS
 'The state machine: the reason for which an open request changes its status after a look, or null';
 
+CREATE FUNCTION _known_is_due(status text, expires_at timestamptz, paid text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT reconciler._transition(status, 'observed', paid, false, false) IS NOT NULL
+		OR (status = 'detected' AND expires_at IS NULL AND coalesce(paid IN ('some', 'nothing'), false))
+$$;
+
+COMMENT ON FUNCTION _known_is_due(text, timestamptz, text) IS
+'Whether settle wants to be told once more what is known already of a request';
+
 CREATE FUNCTION _status_after(reason text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT CASE reason WHEN 'seen' THEN 'detected' WHEN 'settled' THEN 'confirmed' ELSE 'expired' END
+	SELECT CASE reason WHEN 'seen' THEN 'detected' WHEN 'settled' THEN 'confirmed' WHEN 'gone' THEN 'pending' ELSE 'expired' END
 $$;
 
 COMMENT ON FUNCTION _status_after(text) IS 'The status that a transition with this reason leads to';

@@ -277,8 +277,8 @@ BEGIN
 	END IF;
 
 	-- A status that is due for what is known already (it was locked when it was
-	-- found out, or a threshold has changed since) must be reported once more:
-	-- hence the nulls.
+	-- found out, or a threshold has changed since), or will be if nothing changes,
+	-- must be reported once more: hence the nulls.
 	RETURN QUERY
 	SELECT (t.b).lo, t.token, q.seq, q.address, q.token_contract,
 		   CASE WHEN NOT k.due THEN coalesce(q.seen, 0) END, CASE WHEN NOT k.due THEN coalesce(q.settled, 0) END,
@@ -287,9 +287,9 @@ BEGIN
 	FROM reconciler.queue q
 	CROSS JOIN reconciler._tip_bounds(n, t.at) p
 	CROSS JOIN LATERAL (
-		SELECT CASE WHEN q.seen > 0 OR q.settled > 0
-					THEN reconciler._transition(q.status, 'observed', reconciler._paid(q.expected, q.seen, q.settled,
-												n.detected_bps, n.confirmed_bps), false, false) IS NOT NULL
+		SELECT CASE WHEN q.seen > 0 OR q.settled > 0 OR q.status = 'detected'
+					THEN reconciler._known_is_due(q.status, q.expires_at, reconciler._paid(q.expected, q.seen, q.settled,
+												  n.detected_bps, n.confirmed_bps))
 					ELSE false END AS due) k
 	WHERE q.network_id = n.network_id AND q.seq >= (t.b).lo AND q.seq < (t.b).hi AND q.invalid IS NULL
 	ORDER BY q.seq;

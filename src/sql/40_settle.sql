@@ -49,12 +49,12 @@ BEGIN
 	SELECT ROW(q.seq, q.source_id, q.request_id,
 			   CASE WHEN a.answer <> 'observed' THEN q.seen ELSE f.seen END,
 			   CASE WHEN a.answer <> 'observed' THEN q.settled ELSE f.settled END, f.error)::reconciler._finding,
-		   CASE WHEN look.unverified IS NOT TRUE OR t.reason = 'seen' THEN t.reason
+		   CASE WHEN look.unverified IS NOT TRUE OR t.reason IN ('seen', 'gone') THEN t.reason
 				WHEN t.reason = 'settled' AND s.status = 'pending' THEN 'seen' END,
 		   CASE WHEN a.answer = 'none' THEN false
 				WHEN f.error IS NOT NULL THEN q.error IS DISTINCT FROM f.error
 				ELSE q.error IS NOT NULL OR (q.seen, q.settled) IS DISTINCT FROM (f.seen, f.settled) END,
-		   s.status, q.error_at, look.unverified AND t.reason <> 'seen'
+		   s.status, q.error_at, look.unverified AND t.reason NOT IN ('seen', 'gone')
 	FROM ROWS FROM (unnest(findings), unnest(statuses))
 		 AS f(seq, source_id, request_id, seen, settled, error, status)
 	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
@@ -68,10 +68,10 @@ BEGIN
 									WHEN look.heights_grow AND look.tip_height < h.known_height AND f.seen < q.seen THEN 'none'
 									ELSE 'observed' END) a(answer)
 	CROSS JOIN LATERAL (SELECT reconciler._paid(q.expected, f.seen, f.settled, look.detected_bps, look.confirmed_bps)) p(paid)
-	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, look.looked_at, look.chain_time, look.grace)) e(expired)
+	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, p.paid, look.looked_at, look.chain_time, look.grace)) e(expired)
 	CROSS JOIN LATERAL (SELECT reconciler._gone(
 		reconciler._paid(q.expected, q.seen, q.settled, look.detected_bps, look.confirmed_bps),
-		h.known_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone)
+		p.paid, h.known_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone)
 	CROSS JOIN LATERAL (SELECT reconciler._transition(s.status, a.answer, p.paid, e.expired, g.gone)) t(reason);
 END
 $$;

@@ -84,13 +84,13 @@ BEGIN
 	WHERE q.ctid = gone.row_id;
 
 	UPDATE reconciler.queue q
-	SET status = 'detected', seen = d.seen, settled = d.settled, seen_height = look.tip_height,
+	SET status = d.to_status, seen = d.seen, settled = d.settled, seen_height = look.tip_height,
 		error = NULL, error_at = NULL
-	FROM (SELECT x.ctid AS row_id, m.seen, m.settled
+	FROM (SELECT x.ctid AS row_id, m.seen, m.settled, m.to_status
 		  FROM unnest(changes) m
 		  CROSS JOIN LATERAL (SELECT x.ctid FROM reconciler.queue x
 							  WHERE x.network_id = look.network_id AND x.seq = m.seq LIMIT 1) x
-		  WHERE m.to_status = 'detected') d
+		  WHERE m.to_status IN ('pending', 'detected')) d
 	WHERE q.ctid = d.row_id;
 END
 $$;

@@ -20,7 +20,7 @@ CREATE TABLE payments (
 	txid text NOT NULL,
 	output int NOT NULL,			-- index of the output (or log) in the transaction
 	key bytea NOT NULL,				-- who was paid, as queue.key
-	amount numeric(78,0) NOT NULL,	-- minor units
+	amount numeric(78,0) NOT NULL CHECK (amount >= 0 AND amount <> 'NaN'),	-- minor units
 	block_height bigint,			-- null: in no block
 	block_hash text,
 	block_time timestamptz,
@@ -54,12 +54,27 @@ COMMENT ON TABLE payment_changes IS 'Requests whose payments have changed since 
 -- a block has thousands of outputs. network_id + 0 is no index's condition, so
 -- that the key is.
 
+CREATE FUNCTION _minor_units(value text)
+RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF reconciler._amount(value) IS NULL THEN
+		RAISE EXCEPTION 'an amount is no unsigned 256-bit number: %', left(value, 100) USING ERRCODE = 'numeric_value_out_of_range';
+	END IF;
+	RETURN reconciler._amount(value);
+END
+$$;
+
+COMMENT ON FUNCTION _minor_units(text) IS 'An amount as workers hand it over; anything but an unsigned 256-bit number is an error';
+
 CREATE FUNCTION _outputs(outputs jsonb)
 RETURNS TABLE (n bigint, txid text, output int, key bytea, amount numeric)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT e.n, e.item ->> 0, (e.item ->> 1)::int, decode(e.item ->> 2, 'hex'), (e.item ->> 3)::numeric
+	SELECT e.n, e.item ->> 0, (e.item ->> 1)::int, decode(e.item ->> 2, 'hex'), reconciler._minor_units(e.item ->> 3)
 	FROM jsonb_array_elements($1) WITH ORDINALITY AS e(item, n)
 $$;
 
@@ -237,7 +252,9 @@ AS $$
 	FROM reconciler.queue q
 	WHERE q.network_id = n.network_id AND q.followed AND q.expires_at <= until
 	  AND (q.expires_at, q.seq) > (coalesce(l.expiry_at, '-infinity'), coalesce(l.expiry_seq, 0))
-	  AND (q.status <> 'detected' OR q.seen IS NULL OR q.seen < reconciler._threshold(q.expected, n.detected_bps))
+	  AND (q.status <> 'detected' OR q.seen IS NULL OR q.seen < reconciler._threshold(q.expected, n.detected_bps)
+		   OR (q.seen < reconciler._threshold(q.expected, n.confirmed_bps)
+			   AND q.expires_at <= until - coalesce(n.expiry_grace, reconciler._setting_interval('expiry_grace'))))
 	ORDER BY q.expires_at, q.seq LIMIT 5000
 $$;
 
@@ -262,10 +279,15 @@ AS $$
 	UNION
 	SELECT p.source_id, p.request_id FROM reconciler.payments p
 	WHERE c.settings IS DISTINCT FROM of_settings AND p.network_id = n.network_id AND p.gone_at IS NULL
+	UNION
+	-- Whose payment is missing: after some blocks it has gone.
+	(SELECT q.source_id, q.request_id FROM reconciler.queue q
+	 WHERE q.network_id = n.network_id AND q.followed AND q.status = 'detected' AND q.expires_at IS NULL
+	   AND q.seen < reconciler._threshold(q.expected, n.detected_bps) LIMIT 5000)
 $$;
 
 COMMENT ON FUNCTION _changed_payees(networks, cursors, text, bigint) IS
-'The requests, open or closed, whose sums of payments are others than settle knows';
+'The requests, open or closed, whose sums of payments are others than settle knows, or mean something else by now';
 
 -- Sums that may still grow, or can't be known whole, count where they suffice.
 CREATE FUNCTION _followed_findings(n networks, source_ids int[], request_ids text[], depth bigint)
