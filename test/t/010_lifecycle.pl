@@ -301,7 +301,7 @@ open_shop($two);
 $position = log_position($two);
 ok(wait_until(sub {
 	$two->safe_psql('shop', 'UPDATE reconciler.batches SET lease_token = pg_current_xact_id() WHERE lease_until > clock_timestamp()');
-	our_log($two, $position) =~ /LOG:  reconciler worker \d: \w+ was refused: SQLSTATE RC001/;
+	our_log($two, $position) =~ /LOG:  statement failed role=worker worker_id=\S+ statement=\w+ code=RC001/;
 }), 'a lease that somebody else has is noticed, and logged with its code');
 slow_call($two, 'the worker goes on');
 $position = log_position($two);
