@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/protocol/session.h"
 #include "core/base/text.h"
 #include "pq_connection.h"
 
@@ -19,7 +20,7 @@
 static const char *const defaults[][2] = {
 	{"fallback_application_name", "reconcilerd"},
 	{"client_encoding", "UTF8"},
-	{"target_session_attrs", "read-write"},
+	{"target_session_attrs", "primary"},
 	{"keepalives_idle", "10"},
 	{"keepalives_interval", "5"},
 	{"keepalives_count", "3"},
@@ -34,12 +35,22 @@ static const char *const defaults[][2] = {
 /* Of the time for a stop: for cancelling a statement that runs, and giving leases back */
 #define STOP_CANCEL_MS		500
 
-/* The engine's statements don't depend on search_path */
-static const char session_settings[] =
-"SET search_path = pg_catalog, pg_temp;"
-" SET default_transaction_isolation = 'read committed';"
-" SET default_transaction_read_only = off;"
-" SET default_transaction_deferrable = off";
+/*
+ * Comes before the settings of the protocol (session.h): without a role that
+ * was set for the database, in the encoding of the core, and names looked up
+ * where only superusers create them. Settings of plpgsql can't be looked up as
+ * long as it isn't loaded.
+ */
+static const char first_settings[] =
+"SET statement_timeout = 0; SET search_path = pg_catalog, pg_temp; SET ROLE NONE;"
+" SET client_encoding = 'UTF8'; SET client_min_messages = 'warning';"
+" SET plpgsql.extra_errors = 'none'; SET plpgsql.extra_warnings = 'none'";
+
+/* %s: VALUES. What only a superuser may set is left to what runs with the extension's rights */
+#define PROTOCOL_SETTINGS \
+	"SELECT pg_catalog.set_config(s.name, v.value, false)" \
+	" FROM (VALUES %s) AS v (name, value) JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = pg_catalog.lower(v.name)" \
+	" WHERE s.setting <> v.value AND (s.context = 'user' OR pg_catalog.has_parameter_privilege(s.name, 'SET'))"
 
 /*
  * A claim that nobody waits for any more should end, not commit and leave a
@@ -242,8 +253,25 @@ rc_pq_run_settings(rc_daemon *daemon, PGconn *conn, const char *settings, bool o
 	if (!PQsendQuery(conn, settings))
 		return false;
 	result = rc_pq_await_result(daemon, conn, deadline_ms);
-	done = result != NULL && (optional || PQresultStatus(result) == PGRES_COMMAND_OK);
+	done = result != NULL && (optional || PQresultStatus(result) == PGRES_COMMAND_OK ||
+							  PQresultStatus(result) == PGRES_TUPLES_OK);
 	PQclear(result);
+	return done;
+}
+
+static bool
+set_protocol_settings(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
+{
+	rc_buffer	values = {0};
+	char	   *query;
+	bool		done;
+
+	for (const rc_session_setting *setting = rc_session_settings; setting->name != NULL; setting++)
+		rc_buffer_printf(&values, "%s('%s', '%s')", values.len > 0 ? ", " : "", setting->name, setting->value);
+	query = rc_asprintf(PROTOCOL_SETTINGS, values.data);
+	done = rc_pq_run_settings(daemon, conn, query, false, deadline_ms);
+	free(query);
+	rc_buffer_free(&values);
 	return done;
 }
 
@@ -251,7 +279,8 @@ static bool
 configure(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 {
 	return PQsetnonblocking(conn, 1) == 0 &&
-		rc_pq_run_settings(daemon, conn, session_settings, false, deadline_ms) &&
+		rc_pq_run_settings(daemon, conn, first_settings, false, deadline_ms) &&
+		set_protocol_settings(daemon, conn, deadline_ms) &&
 		rc_pq_run_settings(daemon, conn, optional_settings, true, deadline_ms);
 }
 

@@ -13,6 +13,7 @@
 #include "utils/ps_status.h"
 
 #include "core/engine/engine.h"
+#include "core/protocol/session.h"
 #include "compat.h"
 #include "guc.h"
 #include "launcher.h"
@@ -41,7 +42,7 @@ set_option(const char *name, const char *value)
 {
 	/* Not every version has every setting */
 	if (GetConfigOption(name, true, false) != NULL)
-		SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+		SetConfigOption(name, value, PGC_SUSET, PGC_S_SESSION);
 }
 
 static void
@@ -51,12 +52,13 @@ connect_to_database(rc_slot *slot)
 	rc_slot_connected(slot);
 	set_option("application_name", MyBgworkerEntry->bgw_name);
 
-	/* A superuser's process: names are looked up where only superusers create them */
-	set_option("search_path", "pg_catalog, pg_temp");
+	/* ALTER DATABASE ... SET role would take the worker's rights away */
+	set_option("role", "none");
+	for (const rc_session_setting *setting = rc_session_settings; setting->name != NULL; setting++)
+		set_option(setting->name, setting->value);
 
-	/* What is meant for the sessions of people would end a process that lives for weeks, or let it grow */
-	set_option("transaction_timeout", "0");
-	set_option("jit", "off");
+	/* The time limit of a worker's statements is its own */
+	set_option("statement_timeout", "0");
 }
 
 void

@@ -210,7 +210,7 @@ BEGIN
 	END IF;
 	RETURN (
 		SELECT jsonb_strip_nulls(jsonb_object_agg(r.name,
-			CASE WHEN columns ->> r.name LIKE '=%' THEN regexp_replace(columns ->> r.name, '^=''(.*)''$', '=\1')
+			CASE WHEN columns ->> r.name LIKE '=%' THEN regexp_replace(columns ->> r.name, '^=''(.*)''$', E'=\\1')
 				 WHEN columns ? r.name THEN columns ->> r.name
 				 WHEN r.needed OR reconciler._column_type(relation, r.name) IS NOT NULL THEN r.name END))
 		FROM reconciler._column_rules() AS r);
