@@ -55,7 +55,7 @@ sub of_network
 # Stopped servers: no new block, and nothing of the mempool
 add_network('one_stopped', ", max_tip_age => '4s'", $stopped->url, $esplora->url);
 my ($address, $id) = request('one_stopped', 1, '6 seconds');
-ok(wait_until(sub { of_network('one_stopped', 'tip_height') }), 'the first server answers');
+ok(wait_until(sub { $bitcoin->mine_only; of_network('one_stopped', 'tip_height') }), 'the first server answers');
 $stopped->control(frozen => JSON::PP::true);
 $bitcoin->pay([ $address, 1000 ]);
 
@@ -78,7 +78,7 @@ add_network('blinks', ", max_tip_age => '1 hour', poll_interval => '100ms'", $ho
 ($address, $id) = request('blinks', 2, '2 seconds');
 $bitcoin->pay([ $address, 1000 ]);
 wait_for_status($node, $id, 'detected');
-$deadline = time + 5;
+$deadline = time + 4;
 while (time < $deadline)
 {
 	$bitcoin->mine_only;
@@ -93,9 +93,7 @@ my $coin = ($bitcoin->coins($bitcoin->{miner}, 1))[0];
 $bitcoin->send_raw($bitcoin->transaction(inputs => [$coin], outputs => [ [ $address, 1000 ] ]));
 wait_for_status($node, $id, 'detected');
 $bitcoin->send_raw($bitcoin->transaction(inputs => [$coin], fee => 100_000, outputs => [ [ $bitcoin->address('wpkh', 98), 1000 ] ]));
-sleep 2;
-$bitcoin->mine_only;
-wait_for_status($node, $id, 'expired', name => 'what was replaced has vanished');
+ok(wait_until(sub { $bitcoin->mine_only; status_of($node, $id) eq 'expired' }), 'what was replaced has vanished');
 
 # 40 requests a second: 25 addresses that were paid take two each
 my @addresses = $bitcoin->addresses(25);

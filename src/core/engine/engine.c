@@ -20,6 +20,9 @@
 #define REPORT_INTERVAL_MS		1000
 #define REPORT_HEARTBEAT_MS		10000
 
+/* HTTP requests that take_budget reserves at a time */
+#define MAX_RESERVED			10000
+
 /* How often settle hears of the tip of a network on which nothing changes */
 #define TIP_REFRESH_MS			10000
 
@@ -291,15 +294,30 @@ hand_over(engine *engine, cycle *cycle, rc_counters *counters)
 	}
 }
 
-/* A look that took more HTTP requests than were reserved: those after it wait for the rest */
-static void
-pay_excess(engine *engine, const cycle *cycle)
+/* Reserves HTTP requests of a network's rate limit; returns the milliseconds until the first may be sent */
+static long
+reserve(const network_loop *loop, int n)
 {
-	int			excess = cycle->observation->http_requests - cycle->cost;
+	long		first_ms = 0;
 	long		wait_ms;
 
-	if (cycle->cost > 0 && excess > 0)
-		(void) rc_protocol_take_budget(engine->options->store, cycle->loop->network, excess, &wait_ms);
+	for (int taken = 0; taken < n; taken += MAX_RESERVED)
+	{
+		int			part = n - taken < MAX_RESERVED ? n - taken : MAX_RESERVED;
+
+		(void) rc_protocol_take_budget(loop->engine->options->store, loop->network, part, &wait_ms);
+		if (taken == 0)
+			first_ms = wait_ms;
+	}
+	return first_ms;
+}
+
+/* A look that took more HTTP requests than were reserved: those after it wait for the rest */
+static void
+reserve_excess(const cycle *cycle)
+{
+	if (cycle->cost > 0)
+		(void) reserve(cycle->loop, cycle->observation->http_requests - cycle->cost);
 }
 
 /* The last step of a cycle: settle, count, log */
@@ -311,7 +329,7 @@ finish_cycle(engine *engine, cycle *cycle)
 	rc_cycle_report report = {.counters = {.cycles = 1,.claimed = cycle->batch->nrequests}};
 
 	publish(engine, RC_STATE_SETTLING);
-	pay_excess(engine, cycle);
+	reserve_excess(cycle);
 	loop->claim_at_ms = 0;
 	if (cycle->observation->asked)
 	{
@@ -414,7 +432,7 @@ start_cycle(network_loop *loop, rc_batch *batch)
 {
 	engine	   *engine = loop->engine;
 	cycle	   *cycle = rc_calloc(1, sizeof(*cycle));
-	long		wait_ms = 0;
+	long		wait_ms;
 
 	cycle->loop = loop;
 	cycle->batch = batch;
@@ -426,8 +444,7 @@ start_cycle(network_loop *loop, rc_batch *batch)
 	loop->after = batch->lo;
 
 	cycle->cost = rc_look_cost(loop->network, batch->requests, batch->nrequests);
-	if (cycle->cost > 0)
-		(void) rc_protocol_take_budget(engine->options->store, loop->network, cycle->cost, &wait_ms);
+	wait_ms = reserve(loop, cycle->cost);
 	if (wait_ms > 0)
 		cycle->timer = rc_http_after(engine->http, wait_ms, begin_look, cycle);
 	else
