@@ -41,6 +41,21 @@ SELECT reconciler.attach('app.r') > 0 AS attached;
 SELECT reconciler.detach('app.r');
 RESET ROLE;
 
+-- Where no guard is asked, nothing is done with such a table
+INSERT INTO app.made (id, chain, network, address_canonical)
+VALUES ('00000000-0000-0000-0000-000000000001', 'ethereum', 'local', '0x00000000000000000000000000000000000000aa');
+ALTER ROLE regress_reconciler_app SUPERUSER;
+SELECT reconciler.resync('app.made');
+SELECT reconciler.explain('app.made', '00000000-0000-0000-0000-000000000001');
+ALTER ROLE regress_reconciler_app NOSUPERUSER;
+SELECT reconciler.resync('app.made') AS changes;
+REASSIGN OWNED BY regress_reconciler_app TO regress_reconciler_root;
+SELECT reconciler.resync() AS changes;
+SELECT reconciler.reopen('app.made', '00000000-0000-0000-0000-000000000001');
+REASSIGN OWNED BY regress_reconciler_root TO regress_reconciler_app;
+SELECT reconciler.resync() AS changes;
+SELECT reconciler.detach('app.made');
+
 -- 2.00 is no amount of minor units, whatever holds it
 CREATE DOMAIN app.money AS numeric(20, 2);
 CREATE DOMAIN app.more_money AS app.money CHECK (VALUE > 0);

@@ -18,6 +18,7 @@ enum
 {
 	FOUND_CREATED_AT = SOURCE_COLUMNS,
 	FOUND_UPDATED_AT,
+	FOUND_SUPERUSER_OWNER,
 	FOUND_COLUMNS
 };
 
@@ -27,7 +28,7 @@ static const char *const lookup =
 	"SELECT relation::pg_catalog.oid, " NAME_OF("id") ", " NAME_OF("status") ", " NAME_OF("chain") ", "
 	NAME_OF("network") ", " NAME_OF("address_canonical") ", " NAME_OF("token_contract") ", "
 	NAME_OF("expected_amount_minor") ", " NAME_OF("expires_at") ", " NAME_OF("created_at") ", " NAME_OF("updated_at")
-	" FROM reconciler.sources WHERE source_id OPERATOR(pg_catalog.=) $1";
+	", superuser_owner FROM reconciler.sources WHERE source_id OPERATOR(pg_catalog.=) $1";
 
 /* The qualified name of a column's type; base: of the type under its domains */
 static const char *
@@ -83,6 +84,13 @@ source_table_open(source_table *table, int32 source_id)
 	if (!relation_owner(relation, &table->owner, &kind))
 		return false;
 
+	/* It may have changed hands, or its owner may have been made one, where attach was not asked. */
+	if (superuser_arg(table->owner) && strcmp(found[FOUND_SUPERUSER_OWNER], "t") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s has come to belong to %s, a superuser", get_rel_name(relation),
+						GetUserNameFromId(table->owner, false)),
+				 errhint("Give it an owner that is none; or detach it, and attach it with allow_superuser_owner => true.")));
 	table->source_id = source_id;
 	table->relation = relation;
 	memcpy(table->names, found, sizeof(table->names));
