@@ -5,6 +5,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "owner.h"
+#include "owner_plan.h"
 #include "patience.h"
 #include "queue_trigger.h"
 #include "utils/array.h"
@@ -117,7 +118,6 @@ append_columns(StringInfo query, const source_table *table)
 static void
 lock_rows(const source_table *table, Datum ids)
 {
-	Oid			types[1] = {TEXTARRAYOID};
 	StringInfoData query;
 
 	initStringInfo(&query);
@@ -125,7 +125,7 @@ lock_rows(const source_table *table, Datum ids)
 	append_columns(&query, table);
 	appendStringInfo(&query, " WHERE t.%s OPERATOR(pg_catalog.=) ANY (%s) FOR UPDATE SKIP LOCKED",
 					 quote_identifier(table->names[COLUMN_ID]), id_array_cast(table));
-	if (SPI_execute_with_args(query.data, 1, types, &ids, NULL, false, 0) != SPI_OK_SELECT)
+	if (owner_execute(query.data, TEXTARRAYOID, ids) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of \"%s\"", query.data);
 }
 
@@ -297,13 +297,12 @@ set_status_query(const source_table *table)
 static void
 set_statuses(const source_table *table, ArrayType *changes)
 {
-	Oid			types[1] = {get_array_type(ARR_ELEMTYPE(changes))};
-	Datum		values[1] = {PointerGetDatum(changes)};
 	char	   *query = set_status_query(table);
+	Oid			type = get_array_type(ARR_ELEMTYPE(changes));
 
 	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not make constraints immediate");
-	if (SPI_execute_with_args(query, 1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+	if (owner_execute(query, type, PointerGetDatum(changes)) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "unexpected result of \"%s\"", query);
 	/* The key of a partitioned table may allow it; one payment must not confirm two requests. */
 	if (SPI_processed > (uint64) ArrayGetNItems(ARR_NDIM(changes), ARR_DIMS(changes)))
