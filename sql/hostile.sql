@@ -160,6 +160,11 @@ SELECT reconciler.advance_cursor('d', :btc, :'token', '10 s', '{"height": 1, "ha
 \set VERBOSITY default
 RESET SESSION AUTHORIZATION;
 
+-- It has no batches either, and its lease is ended like others
+SELECT count(*) FROM reconciler.claim('w', :btc, -1, 10, '10 s', '10 s');
+SELECT reconciler.release_leases('bitcoin', 'mainnet');
+SELECT lease_owner, lease_token, due_at FROM reconciler.cursor_leases;
+
 -- Heights of a former endpoint bind no other: forgotten with it
 SELECT reconciler.set_network('ethereum', 'mainnet', reset => '{verify}');
 CALL pass_time();

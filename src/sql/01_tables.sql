@@ -151,6 +151,7 @@ CREATE UNLOGGED TABLE cursor_leases (
 	lease_owner text,
 	lease_until timestamptz,
 	lease_token xid8,
+	lease_role oid,				-- whose session claimed it
 	claimed_at timestamptz,		-- the step of this lease began at or after it
 	poll_interval interval,		-- of the worker that claimed it
 	due_at timestamptz NOT NULL DEFAULT '-infinity',

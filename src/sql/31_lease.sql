@@ -266,6 +266,12 @@ BEGIN
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
 	WHERE b.network_id = n.network_id AND b.lease_token IS NOT NULL;
 	GET DIAGNOSTICS released = ROW_COUNT;
+	UPDATE reconciler.cursor_leases AS l
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
+	WHERE l.network_id = n.network_id AND l.lease_token IS NOT NULL;
+	IF FOUND THEN
+		released := released + 1;
+	END IF;
 	DELETE FROM reconciler.budgets AS b WHERE b.network_id = n.network_id;
 	RETURN released;
 END
@@ -281,7 +287,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE reconciler.batches AS b
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
-	WHERE b.lease_role = role AND b.lease_token IS NOT NULL
+	WHERE b.lease_role = role AND b.lease_token IS NOT NULL;
+	UPDATE reconciler.cursor_leases AS l
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
+	WHERE l.lease_role = role AND l.lease_token IS NOT NULL
 $$;
 
 COMMENT ON FUNCTION _release_role(oid) IS 'Ends all leases that sessions of a role hold';

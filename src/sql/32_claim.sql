@@ -263,7 +263,7 @@ BEGIN
 	-- The tables first, as _hold_batch does.
 	LOCK TABLE reconciler.batches, reconciler.queue IN ROW EXCLUSIVE MODE;
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = claim.network_id AND x.enabled;
-	IF NOT FOUND THEN
+	IF NOT FOUND OR reconciler._is_followed(n.kind) THEN
 		RETURN;
 	END IF;
 	PERFORM reconciler._check_version(n, claim.version);
@@ -297,4 +297,4 @@ END
 $$;
 
 COMMENT ON FUNCTION claim(text, int, bigint, int, interval, interval, bigint) IS
-'Leases the first due batch of a network after the position given (then from the start), and returns its open requests, oldest first; no rows: nothing is due. failing: the last look at it failed. min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. Of network 0, the home of requests whose network is not registered, there is never anything to look at: it is put in order. Waits for nobody';
+'Leases the first due batch of a network after the position given (then from the start), and returns its open requests, oldest first; no rows: nothing is due. failing: the last look at it failed. min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. Of network 0, the home of requests whose network is not registered, there is never anything to look at: it is put in order. Of one that is followed neither: see claim_cursor. Waits for nobody';

@@ -188,7 +188,7 @@ DECLARE
 BEGIN
 	UPDATE reconciler.cursor_leases AS x
 	SET lease_owner = _lease_cursor.worker_id, lease_until = now + lease, lease_token = reconciler._new_token(),
-		last_owner = _lease_cursor.worker_id, claimed_at = now, poll_interval = _lease_cursor.poll_interval,
+		lease_role = to_regrole(quote_ident(session_user)), last_owner = _lease_cursor.worker_id, claimed_at = now, poll_interval = _lease_cursor.poll_interval,
 		due_at = now + least(_lease_cursor.poll_interval, lease)
 	WHERE x.network_id = l.network_id
 	RETURNING x.* INTO l;

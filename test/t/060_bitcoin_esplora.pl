@@ -110,7 +110,7 @@ wait_known('dropped', '0|0', 'a reorganisation drops it');
 wait_known('moved', '40000|0', 'and moves the other');
 $bitcoin->mine(5);
 wait_for_status($node, $id{moved}, 'confirmed');
-is(status_of($node, $id{dropped}), 'detected', 'dropped is not confirmed');
+wait_for_status($node, $id{dropped}, 'pending', name => 'dropped is pending again');
 
 # Addresses that can't be
 request('checksum', 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt08p', 1000, expires => '1 hour');
