@@ -1,4 +1,6 @@
 /* test_http.c: transfers and timers */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -89,6 +93,16 @@ start(fixture *f, const char *url, const char *body, size_t max_response, outcom
 	return rc_http_start(f->http, &request, keep_outcome, o);
 }
 
+/* Asks for the chain id */
+static rc_transfer *
+start_within(fixture *f, const char *url, long timeout_ms, outcome *o)
+{
+	rc_http_request request = {.url = url,.body = CHAIN_ID,.body_len = strlen(CHAIN_ID),.timeout_ms = timeout_ms};
+
+	memset(o, 0, sizeof(*o));
+	return rc_http_start(f->http, &request, keep_outcome, o);
+}
+
 /* Runs until the transfer has ended */
 static void
 finish(fixture *f, const outcome *o)
@@ -154,6 +168,64 @@ test_errors(void **state)
 		assert_true(strlen(o.error) > 0);
 		assert_null(strstr(o.error, "abcdef"));
 	}
+}
+
+/* A time-out tells in which part the time was lost: also over a connection that was kept, and in a TLS handshake */
+static void
+test_timeouts(void **state)
+{
+	fixture    *f = *state;
+	outcome		o;
+	int			listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in address = {.sin_family = AF_INET,.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t	len = sizeof(address);
+	char		url[64];
+	int			clients[4];
+
+	for (int kept = 0; kept < 2; kept++)
+	{
+		f->node->trouble = FAKE_NO_TROUBLE;
+		if (kept == 1)
+		{
+			(void) start_within(f, f->url, 10000, &o);
+			finish(f, &o);
+		}
+		f->node->trouble = FAKE_HANG;
+		(void) start_within(f, f->url, 300, &o);
+		finish(f, &o);
+		assert_non_null(strstr(o.error, "timed out after 300 ms while waiting for the answer (name "));
+	}
+	/* Nobody accepts: the connection stands, and no handshake comes */
+	assert_int_equal(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
+	(void) snprintf(url, sizeof(url), "https://127.0.0.1:%d/key-abcdef", ntohs(address.sin_port));
+	(void) start_within(f, url, 400, &o);
+	finish(f, &o);
+	assert_non_null(strstr(o.error, "timed out after 200 ms in the TLS handshake (name "));
+	(void) close(listener);
+
+	/* With its queue full, it takes no connection at all */
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	address.sin_port = 0;
+	assert_int_equal(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &len), 0);
+	for (int i = 0; i < 4; i++)
+	{
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void) connect(clients[i], (struct sockaddr *) &address, sizeof(address));
+	}
+	for (int tls = 0; tls < 2; tls++)
+	{
+		(void) snprintf(url, sizeof(url), "http%s://127.0.0.1:%d/", tls ? "s" : "", ntohs(address.sin_port));
+		(void) start_within(f, url, 400, &o);
+		finish(f, &o);
+		assert_non_null(strstr(o.error, "timed out after 200 ms while connecting (name "));
+	}
+	for (int i = 0; i < 4; i++)
+		(void) close(clients[i]);
+	(void) close(listener);
 }
 
 /* Answers have a cap */
@@ -254,7 +326,7 @@ main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		test(test_post), test(test_status), test(test_errors), test(test_cap), test(test_cancel), test(test_timers),
+		test(test_post), test(test_status), test(test_errors), test(test_timeouts), test(test_cap), test(test_cancel), test(test_timers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

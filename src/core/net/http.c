@@ -365,28 +365,49 @@ rc_http_cancel(rc_transfer *transfer)
 	free_transfer(transfer);
 }
 
-/* Where a transfer was when its time ran out */
-static const char *
-timeout_phase(CURL *easy)
+/* When a part of a transfer was over, in microseconds since its start; 0: not yet */
+static int64_t
+time_of(CURL *easy, CURLINFO part)
 {
-	curl_off_t	resolved = 0;
-	curl_off_t	connected = 0;
-	curl_off_t	ready = 0;
-	curl_off_t	answered = 0;
+	curl_off_t	time = 0;
 
-	(void) curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
-	(void) curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
-	(void) curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
-	(void) curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	if (resolved == 0)
-		return "while the host name was being resolved";
-	if (connected == 0)
-		return "while connecting";
-	if (ready == 0)
-		return "in the TLS handshake";
-	if (answered == 0)
-		return "while waiting for the answer";
-	return "while the answer was being received";
+	(void) curl_easy_getinfo(easy, part, &time);
+	return (int64_t) time;
+}
+
+/* Where a transfer was when its time ran out, and how long each part before had taken */
+static char *
+timeout_text(const rc_transfer *transfer)
+{
+	CURL	   *easy = transfer->easy;
+	int64_t		resolved = time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
+	int64_t		connected = time_of(easy, CURLINFO_CONNECT_TIME_T);
+	int64_t		secured = time_of(easy, CURLINFO_APPCONNECT_TIME_T);
+	bool		early = time_of(easy, CURLINFO_TOTAL_TIME_T) < transfer->timeout_ms * 900;
+	long		sent = 0;
+	long		port = 0;
+	long		limit;
+	rc_buffer	text = {0};
+
+	(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+	/* curl tells the time of a connection once it is secured; its own port, once it stands */
+	(void) curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &port);
+	/* Connecting has half of the time */
+	limit = early && sent == 0 ? transfer->timeout_ms / 2 : transfer->timeout_ms;
+	rc_buffer_printf(&text, "timed out after %ld ms %s", limit,
+					 sent > 0 ? (time_of(easy, CURLINFO_STARTTRANSFER_TIME_T) == 0 ?
+								 "while waiting for the answer" : "while the answer was being received") :
+					 resolved == 0 ? "while the host name was being resolved" :
+					 connected == 0 && port <= 0 ? "while connecting" : "in the TLS handshake");
+	if (resolved > 0)
+		rc_buffer_printf(&text, " (name %jd ms", (intmax_t) resolved / 1000);
+	if (connected > 0)
+		rc_buffer_printf(&text, ", connection %jd ms", (intmax_t) (connected - resolved) / 1000);
+	if (secured > 0)
+		rc_buffer_printf(&text, ", TLS %jd ms", (intmax_t) (secured - connected) / 1000);
+	if (resolved > 0)
+		rc_buffer_printf(&text, ")");
+	return text.data;
 }
 
 /* What failed, without the URL; no text if an answer came whole */
@@ -402,8 +423,7 @@ transfer_failure(rc_transfer *transfer, CURLcode code)
 		case CURLE_OK:
 			return rc_failure_take(RC_FAILURE_NONE, NULL);
 		case CURLE_OPERATION_TIMEDOUT:
-			return rc_failure_make(RC_FAILURE_TIMED_OUT, "timed out after %ld ms %s", transfer->timeout_ms,
-								   timeout_phase(transfer->easy));
+			return rc_failure_take(RC_FAILURE_TIMED_OUT, timeout_text(transfer));
 		case CURLE_PARTIAL_FILE:
 			return rc_failure_make(RC_FAILURE_UNREACHABLE, "the connection was closed in the middle of the answer");
 		default:
