@@ -1,5 +1,6 @@
 # Three daemons on one queue, then three daemons and three workers in the server, one daemon
-# killed in mid-call: 100,000 requests, every lease audited.
+# killed in mid-call: 100,000 requests, every lease audited. The fleet is a mixed one: a second
+# network has its only endpoint with one of the daemons, the others have nobody to ask.
 use strict;
 use warnings;
 
@@ -45,12 +46,27 @@ sub pay_requests
 	return;
 }
 
-sub confirmed { return $sql->value(q{SELECT count(*) FROM payment_requests WHERE status = 'confirmed'}) }
+sub confirmed { return $sql->value(q{SELECT count(*) FROM payment_requests WHERE status = 'confirmed' AND network = 'local'}) }
+
+my $own_chain = start_anvil();
 
 sub start_daemon
 {
 	my ($name) = @_;
-	return Reconciler::Daemon->start($node, user => 'reconcilerd', worker_id => $name);
+	return Reconciler::Daemon->start($node, user => 'reconcilerd', worker_id => $name,
+		$name eq 'three' ? (env => { RECONCILER_EVM_RPC_URLS_JSON => '{"own":"' . $own_chain->url . '"}' }) : ());
+}
+
+# A hundred requests of the second network, paid
+sub insert_own_requests
+{
+	$node->safe_psql('postgres', q{
+INSERT INTO payment_requests (chain, network, asset, expected_amount_minor, address_canonical, expires_at)
+SELECT 'ethereum', 'own', 'ETH', 1000, '0x' || lpad(to_hex(x'9000000'::int + n), 40, '0'), clock_timestamp() + interval '20 s'
+  FROM generate_series(1, 100) n});
+	$own_chain->rpc_batch(map { [ 'anvil_setBalance', sprintf('0x%040x', 0x9000000 + $_), '0x3e8' ] } 1 .. 100);
+	$own_chain->mine;
+	return;
 }
 
 # Has every batch been claimed since?
@@ -80,6 +96,7 @@ is($sql->value('SELECT count(DISTINCT owner) FROM audit.leases'), 3, 'all three 
 set_workers($node, 3);
 insert_requests($half + 1, $requests);
 pay_requests($half + 1, $requests, $paid / 2);
+insert_own_requests();
 
 # One is killed in mid-call: it is held, looked at, and set free again until it has a lease
 $proxy->set(delay_ms => 300);
@@ -106,7 +123,11 @@ ok(wait_until(sub { confirmed() == $paid }), 'all that is paid is confirmed') or
 my $since = now();
 ok(wait_until(sub { all_claimed_since($since) }), "every one of the $requests requests is looked at again");
 is($sql->value('SELECT count(DISTINCT owner) FROM audit.leases'), 6, 'three daemons and three workers took part');
-is($sql->value(qq{SELECT count(*) FROM payment_requests WHERE status <> 'pending'}), $paid, 'what is not paid stays as it was');
+is($sql->value(qq{SELECT count(*) FROM payment_requests WHERE status <> 'pending' AND network = 'local'}), $paid, 'what is not paid stays as it was');
+is($sql->value(q{SELECT string_agg(DISTINCT status, ', ') FROM payment_requests WHERE network = 'own'}), 'confirmed',
+	'what only one daemon can ask for is confirmed, too');
+is($sql->value(q{SELECT string_agg(DISTINCT owner, ', ') FROM audit.leases JOIN reconciler.networks USING (network_id) WHERE network = 'own'}),
+	'three', 'and claimed by nobody else');
 
 set_workers($node, 0);
 is($daemons{$_}->terminate, 0, "daemon $_ stops") for sort keys %daemons;
