@@ -96,6 +96,7 @@ may_hold(const char *database)
 static rc_hold *
 free_hold(void)
 {
+	Assert(LWLockHeldByMeInMode(rc_shared->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < RC_HOLDS; i++)
 	{
 		if (!rc_shared->holds[i].in_use)

@@ -131,6 +131,7 @@ may_follow(const target *target, int index)
 {
 	int			ndatabases = list_length(target->databases);
 
+	Assert(LWLockHeldByMe(rc_shared->lock));
 	return index < ndatabases || rc_shared->slots[index % ndatabases].connected;
 }
 
@@ -144,6 +145,7 @@ check_slot(const target *target, int index, long *wait_ms)
 	rc_slot    *slot = &rc_shared->slots[index];
 	const char *database = target_database(target, index);
 
+	Assert(LWLockHeldByMeInMode(rc_shared->lock, LW_EXCLUSIVE));
 	*wait_ms = NO_TIMEOUT;
 	if (slot->status == RC_SLOT_LAUNCHING && launch_has_failed(index))
 		rc_slot_vacate(slot);
@@ -208,6 +210,7 @@ launch(int index)
 static void
 drop_stale_holds(void)
 {
+	Assert(LWLockHeldByMeInMode(rc_shared->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < RC_HOLDS; i++)
 	{
 		rc_hold    *hold = &rc_shared->holds[i];

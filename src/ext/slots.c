@@ -74,6 +74,7 @@ rc_wake_launcher(void)
 bool
 rc_database_is_held(const char *database)
 {
+	Assert(LWLockHeldByMe(rc_shared->lock));
 	for (int i = 0; i < RC_HOLDS; i++)
 	{
 		if (rc_shared->holds[i].in_use && strcmp(rc_shared->holds[i].database, database) == 0)
@@ -85,6 +86,7 @@ rc_database_is_held(const char *database)
 void
 rc_slot_drain(rc_slot *slot)
 {
+	Assert(LWLockHeldByMeInMode(rc_shared->lock, LW_EXCLUSIVE));
 	slot->drain = true;
 	if (slot->pid != 0)
 		kill(slot->pid, SIGUSR1);
@@ -115,6 +117,7 @@ schedule_restart(rc_slot *slot)
 void
 rc_slot_vacate(rc_slot *slot)
 {
+	Assert(LWLockHeldByMeInMode(rc_shared->lock, LW_EXCLUSIVE));
 	schedule_restart(slot);
 	slot->status = RC_SLOT_FREE;
 	slot->pid = 0;

@@ -30,6 +30,15 @@ refused(undef, 'CONFIG_RECONCILER_POLL_INTERVAL_SECONDS_INVALID', args => ['--po
 refused(undef, 'CONFIG_RECONCILER_BATCH_SIZE_INVALID', args => [ '--batch-size', '1000' ]);
 refused(undef, 'CONFIG_RECONCILER_WORKER_ID_INVALID', env => { RECONCILER_WORKER_ID => "two\nlines" });
 refused(undef, 'CONFIG_RECONCILER_LOG_LEVEL_INVALID', env => { RECONCILER_LOG_LEVEL => 'loud' });
+refused(undef, 'CONFIG_RECONCILER_LOG_FORMAT_INVALID', args => ['--log-format=xml']);
+refused(undef, 'CONFIG_RECONCILER_LOG_CYCLES_INVALID', env => { RECONCILER_LOG_CYCLES => 'none' });
+refused(undef, 'CONFIG_RECONCILER_ENABLED_INVALID', env => { RECONCILER_ENABLED => 'perhaps' });
+refused(undef, 'CONFIG_RECONCILER_DATABASE_WAIT_SECONDS_INVALID', env => { RECONCILER_DATABASE_WAIT_SECONDS => 'inf' });
+refused(undef, 'CONFIG_RECONCILER_STATEMENT_TIMEOUT_SECONDS_INVALID', env => { RECONCILER_STATEMENT_TIMEOUT_SECONDS => '0x10' });
+refused(undef, 'CONFIG_RECONCILER_WORKER_ID_INVALID', name => "worker id: $_->[0]", args => ["--worker-id=$_->[1]"])
+  for [ 'a blank', 'a b' ], [ 'quotes', 'a"b' ], [ 'an equals sign', 'a=b' ], [ 'writing direction', "a\xe2\x80\xaeb" ], [ 'length', 'x' x 101 ];
+refused(undef, 'CONFIG_FLAG_INVALID', args => ['--once=yes']);
+refused(undef, 'CONFIG_RECONCILER_WORKER_ID_INVALID', name => 'a flag without its value', args => ['--worker-id']);
 refused(undef, 'CONFIG_RECONCILER_EVM_RPC_URLS_JSON_INVALID',
 	env => { RECONCILER_EVM_RPC_URLS_JSON => '{"local":"planted://127.0.0.1/planted"}' });
 refused(undef, 'CONFIG_RECONCILER_BTC_ESPLORA_BASE_URL_INVALID',

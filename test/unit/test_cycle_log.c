@@ -28,6 +28,17 @@ test_what_goes_on_is_no_news(void **state)
 	assert_true(rc_log_memory_is_news(memory, "x a=2 message=\"after 32 ms\"", now + MINUTE));
 	assert_true(rc_log_memory_is_news(memory, "x a=1 message=\"after 32 s\"", now + MINUTE));
 
+	/* Another message each time */
+	for (int i = 0; i < 1000; i++)
+	{
+		char		line[64];
+
+		snprintf(line, sizeof(line), "z a=1 message=%c%c%c", 'a' + i % 10, 'a' + i / 10 % 10, 'a' + i / 100);
+		logged += rc_log_memory_is_news(memory, line, now);
+	}
+	assert_int_equal(logged, RC_LOG_MESSAGES_LIMIT);
+	logged = 0;
+
 	/* Each minute for a day */
 	for (int i = 0; i < 24 * 60; i++)
 		logged += rc_log_memory_is_news(memory, "y", now + (int64_t) i * MINUTE);

@@ -15,6 +15,8 @@ typedef struct entry
 	uint64_t	hash;			/* of the line; 0: never used */
 	int64_t		seen_ms;
 	int64_t		logged_ms;
+	bool		known;
+	int			messages;		/* of a line without its message: how many since logged_ms */
 } entry;
 
 struct rc_log_memory
@@ -36,11 +38,10 @@ rc_log_memory_free(rc_log_memory *memory)
 	free(memory);
 }
 
-/* FNV-1a; behind message= a run of digits counts as one digit */
+/* FNV-1a; in a message a run of digits counts as one digit */
 static uint64_t
-hash_line(const char *line)
+hash_line(const char *line, const char *message)
 {
-	const char *message = strstr(line, " message=");
 	uint64_t	hash = UINT64_C(0xcbf29ce484222325);
 
 	for (const char *c = line; *c != '\0'; c++)
@@ -58,7 +59,7 @@ hash_line(const char *line)
 	return hash != 0 ? hash : 1;
 }
 
-/* The line's entry, or one that it may have; NULL: all that it could have are in use */
+/* The entry of that hash, a new one (never seen) if need be; NULL: all that it could have are in use */
 static entry *
 find_entry(rc_log_memory *memory, uint64_t hash, int64_t now_ms)
 {
@@ -68,20 +69,44 @@ find_entry(rc_log_memory *memory, uint64_t hash, int64_t now_ms)
 	{
 		entry	   *entry = &memory->entries[(hash + i) % RC_LOG_MEMORY_SIZE];
 
-		if (entry->hash == hash)
+		if (entry->hash == hash && now_ms - entry->seen_ms <= RC_LOG_FORGET_MS)
 			return entry;
 		if (unused == NULL && (entry->hash == 0 || now_ms - entry->seen_ms > RC_LOG_FORGET_MS))
 			unused = entry;
 	}
+	if (unused != NULL)
+	{
+		memset(unused, 0, sizeof(*unused));
+		unused->hash = hash;
+		unused->seen_ms = now_ms;
+	}
 	return unused;
+}
+
+/* Of a line whose message is another each time (it has an id in it, say) only so many are logged */
+static bool
+has_too_many_messages(rc_log_memory *memory, const char *line, const char *message, int64_t now_ms)
+{
+	char	   *words = rc_asprintf("%.*s", (int) (message - line), line);
+	entry	   *entry = find_entry(memory, hash_line(words, NULL), now_ms);
+
+	free(words);
+	if (entry == NULL)
+		return false;
+	entry->seen_ms = now_ms;
+	if (entry->messages == 0 || now_ms - entry->logged_ms > RC_LOG_FORGET_MS)
+	{
+		entry->logged_ms = now_ms;
+		entry->messages = 0;
+	}
+	return ++entry->messages > RC_LOG_MESSAGES_LIMIT;
 }
 
 bool
 rc_log_memory_is_news(rc_log_memory *memory, const char *line, int64_t now_ms)
 {
-	uint64_t	hash = hash_line(line);
-	entry	   *entry = find_entry(memory, hash, now_ms);
-	bool		news;
+	const char *message = strstr(line, " message=");
+	entry	   *entry = find_entry(memory, hash_line(line, message), now_ms);
 
 	if (entry == NULL)
 	{
@@ -92,11 +117,10 @@ rc_log_memory_is_news(rc_log_memory *memory, const char *line, int64_t now_ms)
 		}
 		return memory->unknown++ < RC_LOG_UNKNOWN_LIMIT;
 	}
-	news = entry->hash != hash || now_ms - entry->seen_ms > RC_LOG_FORGET_MS ||
-		now_ms - entry->logged_ms > RC_LOG_REPEAT_MS;
-	entry->hash = hash;
 	entry->seen_ms = now_ms;
-	if (news)
-		entry->logged_ms = now_ms;
-	return news;
+	if (entry->known && now_ms - entry->logged_ms <= RC_LOG_REPEAT_MS)
+		return false;
+	entry->known = true;
+	entry->logged_ms = now_ms;
+	return message == NULL || !has_too_many_messages(memory, line, message, now_ms);
 }

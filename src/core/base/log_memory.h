@@ -23,8 +23,11 @@ extern bool rc_log_memory_is_news(rc_log_memory *memory, const char *line, int64
 /* How often what goes on is logged */
 #define RC_LOG_REPEAT_MS	(6 * 60 * 60 * 1000)
 
+/* Lines that differ in their messages only: so many of them are news in RC_LOG_FORGET_MS */
+#define RC_LOG_MESSAGES_LIMIT 3
+
 /* How many lines are remembered; of the others so many are logged a minute */
-#define RC_LOG_MEMORY_SIZE	8192
+#define RC_LOG_MEMORY_SIZE	16384
 #define RC_LOG_UNKNOWN_LIMIT 20
 
 #endif
