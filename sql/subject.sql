@@ -93,6 +93,17 @@ SELECT * FROM look($$CALL behind_our_back('UPDATE bills SET pay_to = ''0x0000000
 SELECT id, state FROM bills ORDER BY id;
 SELECT id, address, seen FROM queued;
 
+-- One that must not be queued again, being confirmed already: it is not judged by what the queue had of it
+TRUNCATE bills;
+INSERT INTO bills (id) VALUES (1001), (1002);
+SELECT * FROM look('', '0', '0');
+CALL behind_our_back('UPDATE bills SET pay_to = ''0x00000000000000000000000000000000000000bb'' WHERE id = 1001');
+INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason)
+SELECT source_id, relation::text, '1001', 'pending', 'confirmed', 'settled' FROM reconciler.sources;
+SELECT * FROM look('', '100', '100');
+SELECT id, state FROM bills ORDER BY id;
+SELECT id, address FROM queued;
+
 -- An expiry that was put off, or called off
 TRUNCATE bills, reconciler.transitions;
 INSERT INTO bills (id, due) SELECT i, '2000-01-01' FROM generate_series(1, 4) i;

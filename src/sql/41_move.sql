@@ -180,11 +180,15 @@ BEGIN
 		WHERE f.row_id IS NULL AND f.request_id NOT IN (
 			SELECT s.request_id FROM reconciler._status_of(_lock_rows.source_id, ARRAY(SELECT x.request_id FROM unnest(findings) x)) s);
 	END IF;
+	v_unlike := reconciler._unlike(look, findings, v_rows);
+	IF v_unlike IS NOT NULL THEN
+		v_closed := v_closed || ARRAY(SELECT f.seq FROM unnest(findings) f WHERE f.request_id = ANY (v_unlike));
+	END IF;
 	IF v_closed IS NOT NULL THEN
 		PERFORM reconciler._forget(look.network_id, v_closed);
 	END IF;
-	v_unlike := reconciler._unlike(look, findings, v_rows);
 	IF v_unlike IS NOT NULL THEN
+		-- Forgotten first: should it not be queued again, nothing is judged by what the queue had.
 		PERFORM reconciler._requeue(source_id, v_unlike);
 		RAISE LOG 'the queue was out of date for % requests of source %, which are observed anew', cardinality(v_unlike), source_id;
 	END IF;
