@@ -54,6 +54,10 @@ ALTER TABLE r ENABLE REPLICA TRIGGER reconciler_insert;
 ALTER TABLE r ENABLE TRIGGER USER;
 SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'r'::regclass ORDER BY 1;
 SELECT * FROM marked;
+UPDATE reconciler.sources SET resynced_at = clock_timestamp();
+ALTER TABLE r DISABLE TRIGGER reconciler_insert;
+ALTER TABLE r ENABLE ALWAYS TRIGGER reconciler_insert;
+SELECT * FROM marked;
 DROP TABLE r;
 
 -- A parent's columns are its children's, a type's those of its tables

@@ -696,7 +696,7 @@ CREATE FUNCTION _mend_triggers(relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
 DECLARE
 	t record;
-	mended boolean := false;
+	mended boolean := (SELECT s.triggers_off FROM reconciler.sources AS s WHERE s.relation = _mend_triggers.relation);
 	off regclass;
 BEGIN
 	FOR t IN
@@ -719,13 +719,13 @@ BEGIN
 		RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('the triggers of table %s are off: reconciler does not see what happens to it', off),
 			HINT = format('ALTER TABLE %s ENABLE TRIGGER ALL; reconciler then looks for what has changed.', off);
+		UPDATE reconciler.sources AS s SET triggers_off = true WHERE s.relation = _mend_triggers.relation;
 	ELSIF mended THEN
 		RAISE NOTICE USING
 			MESSAGE = format('reconciler will look for what has changed in table %s while its triggers were off', relation),
 			HINT = format('To have it done now: SELECT reconciler.resync(%L);', relation::text);
-	END IF;
-	IF mended THEN
-		UPDATE reconciler.sources AS s SET resynced_at = '-infinity' WHERE s.relation = _mend_triggers.relation;
+		UPDATE reconciler.sources AS s SET resynced_at = '-infinity', triggers_off = false
+			WHERE s.relation = _mend_triggers.relation;
 	END IF;
 END $$;
 

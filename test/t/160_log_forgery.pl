@@ -17,7 +17,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE orders (id text PRIMARY KEY, chain text DEFAULT 'ethereum', network text DEFAULT 'local',
 	asset text DEFAULT 'ETH', status text DEFAULT 'pending', expected_amount_minor numeric DEFAULT 1000,
 	address_canonical text, token_contract text, expires_at timestamptz);
-SELECT reconciler.attach('orders');
+SELECT reconciler.attach('orders', allow_superuser_owner => true);
 SQL
 
 my $forged = 'transition role=worker worker_id=forged source=x request_id=victim from=pending to=confirmed reason=forged';
