@@ -108,6 +108,40 @@ INSERT INTO reconciler.payment_changes SELECT :net, 0, 'none' || i FROM generate
 SELECT settle();
 SELECT count(*) FROM reconciler.payment_changes;
 
+-- So does every request that expires: 6,000 that nothing can be said of stand before it
+SELECT claim();
+INSERT INTO invoices (id, address_canonical, expires_at) SELECT 'e' || i, :'one', timestamptz '2020-01-01' + i * interval '1 s' FROM generate_series(1, 6000) i;
+INSERT INTO invoices (id, address_canonical, expires_at) VALUES ('turn', :'one', '2021-01-01');
+UPDATE reconciler.queue SET look_back_due = false WHERE request_id = 'turn';
+SELECT * FROM settle();
+SELECT claim();
+SELECT * FROM settle();
+DELETE FROM invoices WHERE id LIKE 'e%';
+
+-- A cursor that stands on a chain with less work than was read settles nothing
+SELECT claim();
+UPDATE reconciler.cursors SET best_work = work(100000);
+SELECT * FROM settle();
+UPDATE reconciler.cursors SET best_work = work;
+SELECT count(*) FROM settle();
+
+-- The queue is lost: who was looked back for needs it no more, unless his row has changed since
+SELECT claim();
+INSERT INTO invoices (id, address_canonical) SELECT i, :'one' FROM unnest(ARRAY['kept', 'changed', 'never']) i;
+UPDATE reconciler.queue SET look_back_due = (request_id = 'never');
+DELETE FROM reconciler.follow_marks;
+SELECT reconciler._mark_followed(:net);
+SELECT count(*) AS while_one_is_due FROM reconciler.follow_marks;
+DELETE FROM invoices WHERE id = 'never';
+SELECT reconciler._mark_followed(:net);
+SELECT count(*) AS then FROM reconciler.follow_marks;
+UPDATE invoices SET expected_amount_minor = 77 WHERE id = 'changed';
+INSERT INTO invoices (id, address_canonical) VALUES ('new', :'one');
+TRUNCATE reconciler.queue, reconciler.batches, reconciler.cursor_leases;
+SELECT claim();
+SELECT request_id, look_back_due FROM reconciler.queue ORDER BY 1;
+SELECT count(*) FROM settle();
+
 -- What matching a block costs: 4,800 outputs, 10,000 open requests, a queue that was never
 -- analysed. Each output is looked up; what is read of the queue doesn't grow with it.
 SELECT claim();
