@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/protocol/session.h"
 #include "core/base/text.h"
+#include "core/net/redact.h"
 #include "pq_connection.h"
 
 #define CONNECT_TIMEOUT_MS	10000
@@ -95,24 +96,12 @@ rc_pq_parameters_free(rc_pq_parameters *parameters)
 	PQconninfoFree(parameters->parsed);
 }
 
+/* A piece of the connection string in an error text */
 static void
-replace_all(char **text, const char *secret, size_t len)
+redact_piece(char *text, const char *secret, size_t len)
 {
-	rc_buffer	out = {0};
-	const char *from = *text;
-
-	if (len < SECRET_PIECE_MIN)
-		return;
-	while (*from != '\0')
-	{
-		bool		found = strncmp(from, secret, len) == 0;
-
-		rc_buffer_append(&out, found ? "…" : from, found ? strlen("…") : 1);
-		from += found ? len : 1;
-	}
-	free(*text);
-	*text = rc_strdup(out.data ? out.data : "");
-	rc_buffer_free(&out);
+	if (len >= SECRET_PIECE_MIN)
+		rc_text_redact_secret(text, secret, len);
 }
 
 /*
@@ -121,7 +110,7 @@ replace_all(char **text, const char *secret, size_t len)
  * of it for a host or database, and say so.
  */
 static void
-redact_userinfo(char **text, const char *conninfo)
+redact_userinfo(char *text, const char *conninfo)
 {
 	const char *start = strstr(conninfo, "://");
 	const char *end = strrchr(conninfo, '@');
@@ -132,12 +121,12 @@ redact_userinfo(char **text, const char *conninfo)
 	if (start == NULL || start >= end)
 		return;
 	start++;
-	replace_all(text, start, (size_t) (end - start));
+	redact_piece(text, start, (size_t) (end - start));
 	while (start < end)
 	{
 		size_t		len = strcspn(start, "@:/?#&=");
 
-		replace_all(text, start, len);
+		redact_piece(text, start, len);
 		start += len + 1;
 	}
 }
@@ -145,13 +134,16 @@ redact_userinfo(char **text, const char *conninfo)
 static char *
 redacted_error(const char *error, const rc_pq_parameters *parameters)
 {
-	char	   *text = rc_text_one_line(error);
+	char	   *text = rc_strdup(error);
+	char	   *line;
 
 	for (PQconninfoOption *option = parameters->parsed; option != NULL && option->keyword != NULL; option++)
 		if (option->val != NULL && (strcmp(option->keyword, "password") == 0 || strcmp(option->keyword, "sslpassword") == 0))
-			replace_all(&text, option->val, strlen(option->val));
-	redact_userinfo(&text, parameters->conninfo);
-	return text;
+			redact_piece(text, option->val, strlen(option->val));
+	redact_userinfo(text, parameters->conninfo);
+	line = rc_text_one_line(text);
+	free(text);
+	return line;
 }
 
 /* Takes the connection through libpq's states. False: it failed, or time is up */

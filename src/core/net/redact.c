@@ -125,9 +125,9 @@ match_length(const char *text, const char *secret, size_t len)
 	return encoded > 0 ? encoded : match_form(text, secret, len, false);
 }
 
-/* Replaces, in place, every occurrence of the secret; the text only gets shorter */
-static void
-replace_plain(char *text, const char *secret, size_t len)
+/* The text only gets shorter */
+void
+rc_text_redact_secret(char *text, const char *secret, size_t len)
 {
 	char	   *out = text;
 	const char *in = text;
@@ -158,7 +158,7 @@ replace_secret(char *text, const char *secret, size_t len)
 	char	   *plain = curl_easy_unescape(NULL, encoded, 0, &n);
 
 	if (plain != NULL)
-		replace_plain(text, plain, (size_t) n);
+		rc_text_redact_secret(text, plain, (size_t) n);
 	curl_free(plain);
 	free(encoded);
 }
@@ -183,7 +183,7 @@ replace_base64(char *text, const char *plain, size_t len)
 			rc_buffer_append(&out, &digits[bits >> (18 - 6 * j) & 63], 1);
 	}
 	if (out.len > 0)
-		replace_plain(text, out.data, out.len);
+		rc_text_redact_secret(text, out.data, out.len);
 	rc_buffer_free(&out);
 }
 
@@ -194,10 +194,10 @@ replace_userpwd(char *text, const char *user, const char *password)
 	char	   *both = rc_asprintf("%s:%s", user, password);
 
 	replace_base64(text, both, strlen(both));
-	replace_plain(text, both, strlen(both));
-	replace_plain(text, password, strlen(password));
+	rc_text_redact_secret(text, both, strlen(both));
+	rc_text_redact_secret(text, password, strlen(password));
 	if (password[0] == '\0' || strlen(user) >= MIN_QUERY_VALUE)
-		replace_plain(text, user, strlen(user));
+		rc_text_redact_secret(text, user, strlen(user));
 	free(both);
 }
 
