@@ -158,7 +158,7 @@ pages("txid_short", each(lambda transaction: transaction.update(txid="ab")))
 pages("txid_path", each(lambda transaction: transaction.update(txid="../../blocks/tip/hash")))
 pages("list_of_lists", lambda transactions: [transactions])
 pages("list_in_object", lambda transactions: {"txs": transactions})
-pages("thousand_on_a_page", lambda transactions: [dict(copy.deepcopy(transactions[0]), txid=f"{n:064x}")
+pages("thousand_on_a_page", lambda transactions: [dict(transactions[0], txid=f"{n:064x}")
                                                   for n in range(1000)] if transactions else [])
 
 
@@ -188,13 +188,10 @@ def busy_address(h):
         return h.pass_on()
     h.rest = f"/api/address/{match.group(1)}/txs/chain"
     payments = json.loads(h.honest()[1])
-    new = []
-    for number in range(1100):
-        transaction = copy.deepcopy(payments[0])
-        for output in transaction["vout"]:
-            output["value"] = 10
-        new.append(dict(transaction, txid=f"{number:064x}"))
-    listed = new + payments
+    small = copy.deepcopy(payments[0])
+    for output in small["vout"]:
+        output["value"] = 10
+    listed = [dict(small, txid=f"{number:064x}") for number in range(1100)] + payments
     place = [number + 1 for number, entry in enumerate(listed) if entry["txid"] == match.group(2)] or [0]
     return h.reply(200, json.dumps(listed[place[0]:place[0] + 25]))
 

@@ -109,11 +109,14 @@ extern void esplora_succeed(esplora_look *look);
 extern void esplora_conclude(esplora_look *look);
 extern void esplora_take_answer(esplora_task *task, const rc_http_response *response);
 
-/* esplora_pace.c: which request is sent when */
+/* esplora_request.c: requests that wait and requests under way */
 extern void esplora_add_task(esplora_look *look, esplora_step step, int index);
 extern void esplora_go_on(esplora_task *task, esplora_step next);
 extern void esplora_end_task(esplora_task *task);
 extern void esplora_drop_tasks(esplora_look *look);
+extern void esplora_send(esplora_task *task);
+
+/* esplora_pace.c: which request is sent when */
 extern void esplora_slow_down(esplora_task *task, long retry_after_ms);
 extern void esplora_speed_up(esplora_look *look);
 extern void esplora_pump(esplora_look *look);
