@@ -67,8 +67,12 @@ BEGIN;
 INSERT INTO evil.fuse VALUES (1);
 SELECT count(*) AS claimed FROM reconciler.claim('w', 1, -1, 100, '15 s', '15 s');
 SELECT reconciler.maintain('w') >= 0 AS maintained;
+-- before the commit, that is, by what maintain did
+SELECT what, who FROM witness;
 COMMIT;
-SELECT DISTINCT what, who FROM witness;
+RESET ROLE;
+SELECT id, status FROM requests WHERE id = 3;
+SET ROLE regress_deferred_worker;
 
 -- One that defers another in its turn
 CREATE TABLE evil.second (n int);
