@@ -10,9 +10,9 @@ END $$;
 -- Backslashes stand in E'' strings only: in others they mean what the session's
 -- standard_conforming_strings says.
 CREATE FUNCTION _is_name(name text) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT char_length(name) BETWEEN 1 AND 100
-		AND name !~ E'[\\x01-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]'
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT pg_catalog.char_length(name) BETWEEN 1 AND 100
+		AND name OPERATOR(pg_catalog.!~) E'[\\x01-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]'
 $$;
 
 COMMENT ON FUNCTION _is_name(text) IS

@@ -1,10 +1,11 @@
 -- Leases: fencing tokens, renew, release, and when something comes due. A batch row
 -- carries the lease of all requests in its run of the queue.
 
+-- What is called by every claim or settle sets nothing of its own: it runs by the
+-- search_path and the planner's settings of the protocol's functions.
 CREATE FUNCTION _check_worker(worker_id text)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF worker_id IS NULL THEN
@@ -22,7 +23,6 @@ COMMENT ON FUNCTION _check_worker(text) IS 'Refuses what is no name of a worker'
 CREATE FUNCTION _check_lease(lease interval)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF lease IS NULL OR lease <= interval '0' OR lease > interval '1 hour' THEN
@@ -144,7 +144,6 @@ COMMENT ON FUNCTION _new_token() IS
 CREATE FUNCTION _check_version(n networks, version bigint)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF version <> n.version THEN
@@ -164,8 +163,6 @@ COMMENT ON FUNCTION _check_version(networks, bigint) IS
 CREATE FUNCTION _tip_bounds(n networks, at timestamptz,
 	OUT min_tip_time bigint, OUT max_tip_time bigint, OUT tip_floor bigint, OUT floor_min_time bigint)
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 BEGIN
 	IF n.max_tip_age IS NULL THEN

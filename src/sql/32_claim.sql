@@ -45,7 +45,6 @@ COMMENT ON FUNCTION _build_batches(int, int) IS
 CREATE FUNCTION _check_claim(worker_id text, network_id int, batch_size int, lease interval, poll_interval interval)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF worker_id IS NULL OR network_id IS NULL THEN
@@ -87,7 +86,6 @@ COMMENT ON FUNCTION _adopt() IS
 CREATE FUNCTION _due_batch(network_id int, after bigint, at timestamptz, trusted boolean)
 RETURNS batches
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -114,7 +112,6 @@ COMMENT ON FUNCTION _due_batch(int, bigint, timestamptz, boolean) IS
 
 CREATE FUNCTION _measure(b batches, most int, OUT n int, OUT valid int, OUT last bigint, OUT last_valid bigint)
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	SELECT count(*), count(*) FILTER (WHERE s.invalid IS NULL), max(s.seq), max(s.seq) FILTER (WHERE s.invalid IS NULL)
@@ -132,7 +129,6 @@ COMMENT ON FUNCTION _measure(batches, int) IS
 -- A batch that is locked: its new end, and how many requests in it can be observed.
 CREATE FUNCTION _size_batch(b batches, batch_size int, at timestamptz, OUT hi bigint, OUT valid int)
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	size record := reconciler._measure(b, batch_size + 1);
@@ -178,7 +174,6 @@ CREATE FUNCTION _lease_batch(b batches, worker_id text, lease interval, poll_int
 	token xid8, floor bigint, requests int)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE reconciler.batches AS x
@@ -205,14 +200,12 @@ COMMENT ON FUNCTION _lease_batch(batches, text, interval, interval, timestamptz,
 
 -- The next batch under lease; nulls: nothing is due.
 CREATE FUNCTION _take_batch(n networks, worker_id text, after bigint, batch_size int, lease interval, poll_interval interval,
-	OUT b batches, OUT at timestamptz, OUT token xid8)
+	floor bigint, OUT b batches, OUT at timestamptz, OUT token xid8)
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	size record;
 	position bigint := coalesce(after, -1);
-	bounds record := reconciler._tip_bounds(n, clock_timestamp());
 	trusted boolean := n.verify = 'server' AND reconciler._is_trusted();
 BEGIN
 	-- Batches without anything to observe are passed by, but not too many in
@@ -231,13 +224,13 @@ BEGIN
 		IF size.valid > 0 THEN
 			token := reconciler._new_token();
 		END IF;
-		PERFORM reconciler._lease_batch(b, worker_id, lease, poll_interval, at, token, bounds.tip_floor, size.valid);
+		PERFORM reconciler._lease_batch(b, worker_id, lease, poll_interval, at, token, floor, size.valid);
 		EXIT WHEN size.valid > 0;
 	END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION _take_batch(networks, text, bigint, int, interval, interval) IS
+COMMENT ON FUNCTION _take_batch(networks, text, bigint, int, interval, interval, bigint) IS
 'Finds, sizes and leases the next due batch of a network; token null: there is none with anything to observe';
 
 CREATE FUNCTION claim(worker_id text, network_id int, after bigint, batch_size int, lease interval, poll_interval interval,
@@ -257,7 +250,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	n reconciler.networks;
+	p record;
 	t record;
+	b reconciler.batches;
 BEGIN
 	PERFORM reconciler._check_claim(claim.worker_id, claim.network_id, claim.batch_size, claim.lease, claim.poll_interval);
 	-- The tables first, as _hold_batch does.
@@ -271,27 +266,28 @@ BEGIN
 		PERFORM reconciler._adopt();
 		RETURN;
 	END IF;
-	t := reconciler._take_batch(n, claim.worker_id, claim.after, claim.batch_size, claim.lease, claim.poll_interval);
+	p := reconciler._tip_bounds(n, clock_timestamp());
+	t := reconciler._take_batch(n, claim.worker_id, claim.after, claim.batch_size, claim.lease, claim.poll_interval, p.tip_floor);
 	IF t.token IS NULL THEN
 		RETURN;
 	END IF;
+	b := t.b;
 
 	-- A status that is due for what is known already (it was locked when it was
 	-- found out, or a threshold has changed since), or will be if nothing changes,
 	-- must be reported once more: hence the nulls.
 	RETURN QUERY
-	SELECT (t.b).lo, t.token, q.seq, q.address, q.token_contract,
+	SELECT b.lo, t.token, q.seq, q.address, q.token_contract,
 		   CASE WHEN NOT k.due THEN coalesce(q.seen, 0) END, CASE WHEN NOT k.due THEN coalesce(q.settled, 0) END,
-		   coalesce(q.expires_at <= t.at, false), q.error, (t.b).failures > 0,
+		   coalesce(q.expires_at <= t.at, false), q.error, b.failures > 0,
 		   p.min_tip_time, p.max_tip_time, p.tip_floor, p.floor_min_time
 	FROM reconciler.queue q
-	CROSS JOIN reconciler._tip_bounds(n, t.at) p
 	CROSS JOIN LATERAL (
 		SELECT CASE WHEN q.seen > 0 OR q.settled > 0 OR q.status = 'detected'
 					THEN reconciler._known_is_due(q.status, q.expires_at, reconciler._paid(q.expected, q.seen, q.settled,
 												  n.detected_bps, n.confirmed_bps))
 					ELSE false END AS due) k
-	WHERE q.network_id = n.network_id AND q.seq >= (t.b).lo AND q.seq < (t.b).hi AND q.invalid IS NULL
+	WHERE q.network_id = n.network_id AND q.seq >= b.lo AND q.seq < b.hi AND q.invalid IS NULL
 	ORDER BY q.seq;
 END
 $$;
