@@ -7,13 +7,14 @@
 
 #include "core/base/json.h"
 #include "core/base/memory.h"
+#include "core/chain/chain.h"
 #include "networks.h"
 
 /* Chains of names that are given without one */
 static const char *
 default_chain(const char *kind)
 {
-	return strcmp(kind, "evm") == 0 ? "ethereum" : "bitcoin";
+	return rc_chain_of(kind)->default_chain;
 }
 
 static bool
@@ -98,7 +99,7 @@ read_details(rc_own_network *own, const char *name, struct json_object *details)
 			if (!add_urls(own, value))
 				return rc_asprintf("\"%s\" of \"%s\" must be an http or https URL or a list of such URLs", key, name);
 		}
-		else if (strcmp(key, "chain_id") == 0 && strcmp(own->kind, "evm") == 0)
+		else if (strcmp(key, "chain_id") == 0 && rc_chain_of(own->kind)->has_chain_id)
 		{
 			if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) <= 0)
 				return rc_asprintf("\"chain_id\" of \"%s\" must be a positive integer", name);
@@ -106,7 +107,7 @@ read_details(rc_own_network *own, const char *name, struct json_object *details)
 		}
 		else
 			return rc_asprintf("\"%s\" of \"%s\" is not known: give \"urls\"%s", key, name,
-							   strcmp(own->kind, "evm") == 0 ? " and, optionally, \"chain_id\"" : "");
+							   rc_chain_of(own->kind)->has_chain_id ? " and, optionally, \"chain_id\"" : "");
 	}
 	return has_urls ? NULL : rc_asprintf("\"%s\" has no \"urls\"", name);
 }

@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 
+#include "core/chain/chain.h"
 #include "core/chain/bitcoin/address.h"
 #include "core/net/http.h"
 #include "core/net/jsonrpc.h"
@@ -144,7 +145,7 @@ take_answer(void *arg, const rc_http_response *response)
 		ask_later(entry, what);
 		return;
 	}
-	if (strcmp(own->kind, "evm") == 0)
+	if (rc_chain_of(own->kind)->has_chain_id)
 	{
 		own->chain_id = parse_chain_id(response, entry->question_id);
 		entry->answered = own->chain_id != 0;
@@ -170,7 +171,7 @@ ask(entry *entry)
 	rc_buffer	body = {0};
 	rc_http_request request = {.url = base,.timeout_ms = QUESTION_TIMEOUT_MS,.max_response = MAX_ANSWER};
 
-	if (strcmp(own->kind, "evm") == 0)
+	if (rc_chain_of(own->kind)->has_chain_id)
 	{
 		entry->question_id = rc_rpc_take_ids(1);
 		rc_rpc_build(&body, &chain_id_call, 1, entry->question_id, false);
@@ -192,7 +193,7 @@ ask(entry *entry)
 static bool
 needs_answer(const rc_own_network *own)
 {
-	return own->network == NULL || (strcmp(own->kind, "evm") == 0 && own->chain_id == 0);
+	return own->network == NULL || (rc_chain_of(own->kind)->has_chain_id && own->chain_id == 0);
 }
 
 static void
@@ -222,13 +223,12 @@ note_known(rc_registration *registration, const rc_network *network)
 	for (int i = 0; i < registration->networks->n; i++)
 	{
 		rc_own_network *own = &registration->networks->list[i];
-		rc_kind		kind = strcmp(own->kind, "evm") == 0 ? RC_KIND_EVM : RC_KIND_ESPLORA;
 
 		if (own->network == NULL || own->registered ||
 			strcmp(own->chain, network->chain) != 0 || strcmp(own->network, network->network) != 0)
 			continue;
 		own->registered = true;
-		if (network->kind != kind)
+		if (strcmp(network->kind, own->kind) != 0)
 			rc_daemon_log(registration->daemon, RC_LOG_WARNING, "own endpoints not used",
 						  RC_FIELDS(rc_field_text("chain", own->chain), rc_field_text("network", own->network)),
 						  "the database knows the network as one of another kind");

@@ -1,66 +1,31 @@
 /* bitcoin.c: what SQL needs to know of who is paid, and of the age of requests */
 #include "postgres.h"
 
-#include <stdlib.h>
-
 #include "compat.h"
-#include "core/chain/bitcoin/address.h"
-#include "core/chain/evm/address.h"
+#include "core/chain/chain.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "owner.h"
 #include "utils/builtins.h"
 
-/* The longest key: a script, or two addresses of an EVM chain */
-#define MAX_KEY 64
-
 PG_FUNCTION_INFO_V1(reconciler_request_key);
 PG_FUNCTION_INFO_V1(reconciler_created_at);
-
-/* The bytes that an address stands for in credits; 0: none */
-static size_t
-key_of_bitcoin(const char *network, const char *address, const char *token, uint8_t *key)
-{
-	rc_btc_script script;
-
-	if (token != NULL || rc_btc_address_script(address, rc_btc_network_of(network), &script) != NULL)
-		return 0;
-	memcpy(key, script.bytes, script.len);
-	return script.len;
-}
-
-/* Token and holder */
-static size_t
-key_of_evm(const char *address, const char *token, uint8_t *key)
-{
-	char	   *wrong = rc_evm_address_parse(address, key + RC_EVM_ADDRESS_BYTES);
-
-	if (wrong == NULL && token != NULL)
-		wrong = rc_evm_address_parse(token, key);
-	else
-		memset(key, 0, RC_EVM_ADDRESS_BYTES);
-	if (wrong == NULL)
-		return 2 * RC_EVM_ADDRESS_BYTES;
-	free(wrong);
-	return 0;
-}
 
 /* (kind, network, address, token_contract): who is paid, as credits name it; null where the address is none */
 Datum
 reconciler_request_key(PG_FUNCTION_ARGS)
 {
-	uint8_t		key[MAX_KEY];
+	uint8_t		key[RC_KEY_MAX];
 	char	   *kind = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *network = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *address = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char	   *token = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	const rc_chain *chain = rc_chain_of(kind);
 	size_t		len = 0;
 	bytea	   *result;
 
-	if (strcmp(kind, "evm") == 0)
-		len = key_of_evm(address, token, key);
-	else if (strcmp(kind, "esplora") == 0 || strcmp(kind, "bitcoind") == 0)
-		len = key_of_bitcoin(network, address, token, key);
+	if (chain != NULL)
+		len = chain->request_key(network, address, token, key);
 	if (len == 0)
 		PG_RETURN_NULL();
 	result = palloc(VARHDRSZ + len);

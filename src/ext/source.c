@@ -4,8 +4,7 @@
 #include <stdlib.h>
 
 #include "catalog/pg_type.h"
-#include "core/chain/bitcoin/address.h"
-#include "core/chain/evm/address.h"
+#include "core/chain/chain.h"
 #include "core/net/http.h"
 #include "core/net/redact.h"
 #include "executor/spi.h"
@@ -166,43 +165,6 @@ source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const char *co
 		row->invalid = source_amount_problem(amount, &row->expected);
 }
 
-/* The problem with an address that is written as on an EVM chain, or NULL */
-static char *
-evm_address_problem(const char *column, const char *address, const char *zero_advice)
-{
-	uint8_t		bytes[RC_EVM_ADDRESS_BYTES];
-	char	   *wrong = rc_evm_address_parse(address, bytes);
-	char	   *problem = NULL;
-
-	if (wrong != NULL)
-	{
-		/* It quotes the address, and may have cut it in the middle of a character. */
-		int			valid = pg_encoding_verifymbstr(GetDatabaseEncoding(), wrong, (int) strlen(wrong));
-
-		if (valid == (int) strlen(wrong))
-			problem = psprintf("%s: %s", column, wrong);
-		else
-			problem = psprintf("%s is not an address", column);
-		free(wrong);
-	}
-	else if (rc_evm_address_is_zero(bytes))
-		problem = psprintf("%s is the zero address; %s", column, zero_advice);
-	/* It holds what was burnt, and as a token it answers with what it computes: more than any amount. */
-	else if (rc_evm_address_is_precompile(bytes))
-		problem = psprintf("%s is the address of a precompiled contract, which is nobody's and no token", column);
-	return problem;
-}
-
-/* The problem with an address that is written as on a Bitcoin network, or NULL */
-static char *
-bitcoin_address_problem(const char *network, const char *address)
-{
-	rc_btc_script script;
-	const char *wrong = rc_btc_address_script(address, rc_btc_network_of(network), &script);
-
-	return wrong ? psprintf("address_canonical: %s", wrong) : NULL;
-}
-
 /* Why a request can't be observed on a network of this kind: (kind, network, address, token_contract) */
 Datum
 reconciler_request_problem(PG_FUNCTION_ARGS)
@@ -210,23 +172,26 @@ reconciler_request_problem(PG_FUNCTION_ARGS)
 	char	   *kind = PG_ARGISNULL(0) ? "none" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *address = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char	   *token = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
-	char	   *problem = NULL;
+	const rc_chain *chain = rc_chain_of(kind);
+	char	   *problem;
+	text	   *result;
+	int			len;
 
 	if (address[0] == '\0')
-		problem = "address_canonical is empty";
-	else if (strcmp(kind, "evm") == 0)
-	{
-		problem = evm_address_problem("address_canonical", address, "what is sent there is lost");
-		if (problem == NULL && token != NULL)
-			problem = evm_address_problem("token_contract", token, "leave it null for the chain's own asset");
-	}
-	else if (strcmp(kind, "none") != 0 && token != NULL)
-		problem = "token_contract is given, but the chain has no tokens";
-	else if (strcmp(kind, "none") != 0)
-		problem = bitcoin_address_problem(PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)), address);
+		PG_RETURN_TEXT_P(cstring_to_text("address_canonical is empty"));
+	problem = chain == NULL ? NULL :
+		chain->request_problem(PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)), address, token);
 	if (problem == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
+
+	/* It may quote the address, and have cut it in the middle of a character: then it ends before */
+	len = (int) strlen(problem);
+	if (pg_encoding_verifymbstr(GetDatabaseEncoding(), problem, len) == len)
+		result = cstring_to_text(problem);
+	else
+		result = cstring_to_text(psprintf("%.*s is not an address", (int) strcspn(problem, ":"), problem));
+	free(problem);
+	PG_RETURN_TEXT_P(result);
 }
 
 /* A URL without what may be secret in it */

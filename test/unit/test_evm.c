@@ -46,7 +46,7 @@ setup(void **state)
 	f->http = rc_http_create(poll_host());
 	f->network.chain = rc_strdup("ethereum");
 	f->network.network = rc_strdup("local");
-	f->network.kind = RC_KIND_EVM;
+	strcpy(f->network.kind, "evm");
 	f->network.chain_id = 31337;
 	f->network.confirmations = 3;
 	f->network.request_timeout_ms = 10000;
@@ -474,7 +474,7 @@ test_no_endpoint(void **state)
 	f->network.nendpoints = 0;
 	look(f);
 	assert_failure(f, "has no endpoint");
-	f->network.kind = RC_KIND_NONE;
+	strcpy(f->network.kind, "none");
 	look(f);
 	assert_failure(f, "not registered");
 }

@@ -177,7 +177,7 @@ setup(void **state)
 	node.endpoint.shown = rc_url_redact(node.endpoint.url);
 	node.network.chain = "ethereum";
 	node.network.network = "local";
-	node.network.kind = RC_KIND_EVM;
+	strcpy(node.network.kind, "evm");
 	node.network.chain_id = 31337;
 	node.network.request_timeout_ms = 10000;
 	node.network.endpoints = &node.endpoint;

@@ -134,7 +134,7 @@ setup(void **state)
 	p->http = rc_http_create(poll_host());
 	p->network.chain = (char *) "ethereum";
 	p->network.network = (char *) "local";
-	p->network.kind = RC_KIND_EVM;
+	strcpy(p->network.kind, "evm");
 	p->network.chain_id = 31337;
 	p->network.confirmations = 3;
 	p->network.request_timeout_ms = 10000;

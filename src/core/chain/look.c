@@ -1,5 +1,6 @@
 /* look.c: a look goes from endpoint to endpoint until one answers */
 #include "core/chain/observer.h"
+#include "core/chain/chain.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,13 @@ struct rc_look
 	rc_observation *observation;
 };
 
-/* The observer of a kind of endpoint */
+/* The observer of a kind of endpoint; NULL: it can't be asked for requests */
 static const rc_observer *
-observer_of(rc_kind kind)
+observer_of(const char *kind)
 {
-	switch (kind)
-	{
-		case RC_KIND_EVM:
-			return &rc_evm_observer;
-		case RC_KIND_ESPLORA:
-			return &rc_esplora_observer;
-		default:
-			return NULL;
-	}
+	const rc_chain *chain = rc_chain_of(kind);
+
+	return chain != NULL ? chain->look : NULL;
 }
 
 /* An observation of n results, all zeroed */

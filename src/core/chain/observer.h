@@ -40,7 +40,7 @@ typedef struct rc_observer
 	int			(*cost) (const rc_request *requests, int nrequests);
 } rc_observer;
 
-/* Each stands in the table of look.c (observer_of) under its kind */
+/* Each stands in the table of its kind (chain.h) */
 extern const rc_observer rc_evm_observer;		/* observer.c */
 extern const rc_observer rc_esplora_observer;	/* esplora.c */
 

@@ -6,6 +6,7 @@
 #include "core/follow/follow.h"
 #include "core/net/http.h"
 #include "core/base/memory.h"
+#include "core/chain/chain.h"
 #include "core/chain/look.h"
 #include "core/protocol/protocol.h"
 
@@ -512,7 +513,7 @@ next_claim_ms(const network_loop *loop)
 		return INT64_MAX;
 	if (network->network_id == 0)
 		return loop->claim_at_ms;
-	if (network->kind == RC_KIND_NONE)
+	if (rc_chain_of(network->kind) == NULL)
 		return INT64_MAX;
 	rest_until = rc_endpoints_rest_until(network->endpoints, network->nendpoints);
 	return rest_until > loop->claim_at_ms ? rest_until : loop->claim_at_ms;
@@ -687,7 +688,9 @@ claim_everywhere(engine *engine)
 	replace_networks(engine);
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
-		if (loop->network->kind == RC_KIND_BITCOIND)
+		const rc_chain *chain = rc_chain_of(loop->network->kind);
+
+		if (chain != NULL && chain->has_blocks)
 			follow_chain(engine, loop);
 		else
 			claim_batches(engine, loop);

@@ -4,20 +4,15 @@
 
 #include "core/net/endpoint.h"
 
-typedef enum rc_kind
-{
-	RC_KIND_NONE,				/* not registered, or without an endpoint: can't be observed */
-	RC_KIND_EVM,
-	RC_KIND_ESPLORA,
-	RC_KIND_BITCOIND
-} rc_kind;
+/* Room for the name of a kind of endpoint */
+#define RC_KIND_SIZE 32
 
 typedef struct rc_network
 {
 	int32_t		network_id;
 	char	   *chain;			/* "ethereum", "bitcoin", … */
 	char	   *network;		/* "mainnet", "local", … */
-	rc_kind		kind;
+	char		kind[RC_KIND_SIZE]; /* "none": not registered */
 	uint64_t	chain_id;		/* EIP-155; 0: none */
 	int			confirmations;	/* 1: the tip itself */
 	char	   *block_tag;		/* "safe" or "finalized" instead of confirmations; else NULL */

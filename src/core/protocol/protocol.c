@@ -150,18 +150,6 @@ cell_is_true(const char *cell)
 	return cell != NULL && cell[0] == 't';
 }
 
-static rc_kind
-kind_from_name(const char *name)
-{
-	if (strcmp(name, "evm") == 0)
-		return RC_KIND_EVM;
-	if (strcmp(name, "esplora") == 0)
-		return RC_KIND_ESPLORA;
-	if (strcmp(name, "bitcoind") == 0)
-		return RC_KIND_BITCOIND;
-	return RC_KIND_NONE;
-}
-
 static void
 add_endpoint(rc_network *network, const char *url)
 {
@@ -203,7 +191,7 @@ network_from_row(const rc_rows *rows, int row, const rc_overrides *overrides)
 	network->network_id = (int32_t) cell_to_long(rc_cell(rows, row, 0));
 	network->chain = rc_strdup(rc_cell(rows, row, 1));
 	network->network = rc_strdup(rc_cell(rows, row, 2));
-	network->kind = kind_from_name(rc_cell(rows, row, 3));
+	snprintf(network->kind, sizeof(network->kind), "%s", rc_cell(rows, row, 3));
 	network->chain_id = (uint64_t) cell_to_long(rc_cell(rows, row, 4));
 	network->confirmations = (int) cell_to_long(rc_cell(rows, row, 5));
 	network->block_tag = copy_cell(rc_cell(rows, row, 6));
