@@ -59,6 +59,8 @@ typedef enum esplora_outcome
 struct esplora_look
 {
 	rc_attempt *attempt;
+	void		(*answered) (esplora_task *task, const rc_http_response *response);	/* an HTTP request has ended */
+	void		(*resume) (esplora_look *look); /* the time has come to go on */
 	const rc_btc_network *chain;
 	rc_btc_script *scripts;		/* of each request; length 0: the address is wrong */
 	rc_block	tip;			/* of this look */
@@ -82,7 +84,7 @@ struct esplora_look
 	char		claimed[RC_ESPLORA_RECENT][RC_BTC_HASH_SIZE];
 	bool		any_claimed;
 
-	/* How it ended: acted on by esplora_conclude, when nobody uses the look any more */
+	/* How it ended: acted on when nobody uses the look any more */
 	esplora_outcome outcome;
 	rc_failure	failure;
 	long		rest_ms;		/* how long the endpoint wants to be left alone after a success; -1: it doesn't */
@@ -96,25 +98,24 @@ typedef struct esplora_learned
 	int			answers;		/* since the pace was changed */
 } esplora_learned;
 
-/* esplora.c: the look */
-extern esplora_learned *esplora_learned_of(const esplora_look *look);
-extern void esplora_fail(esplora_look *look, rc_failure failure);
-extern void esplora_fail_request(esplora_look *look, int index, char *error);
-extern void esplora_fail_task(esplora_task *task, rc_failure failure);
-extern void esplora_begin_round(esplora_look *look);
-extern void esplora_restart(esplora_task *task, const char *why);
-extern bool esplora_take_request(esplora_look *look);
-extern void esplora_end_round(esplora_look *look);
-extern void esplora_succeed(esplora_look *look);
-extern void esplora_conclude(esplora_look *look);
-extern void esplora_take_answer(esplora_task *task, const rc_http_response *response);
-
 /* esplora_request.c: requests that wait and requests under way */
 extern void esplora_add_task(esplora_look *look, esplora_step step, int index);
 extern void esplora_go_on(esplora_task *task, esplora_step next);
 extern void esplora_end_task(esplora_task *task);
 extern void esplora_drop_tasks(esplora_look *look);
 extern void esplora_send(esplora_task *task);
+
+/* esplora_round.c: a round through the addresses */
+extern esplora_learned *esplora_learned_of(const esplora_look *look);
+extern void esplora_clear_results(esplora_look *look);
+extern void esplora_fail(esplora_look *look, rc_failure failure);
+extern void esplora_fail_request(esplora_look *look, int index, char *error);
+extern void esplora_fail_task(esplora_task *task, rc_failure failure);
+extern void esplora_begin_round(esplora_look *look);
+extern bool esplora_take_request(esplora_look *look);
+extern void esplora_end_round(esplora_look *look);
+extern void esplora_restart(esplora_task *task, const char *why);
+extern void esplora_succeed(esplora_look *look);
 
 /* esplora_pace.c: which request is sent when */
 extern void esplora_slow_down(esplora_task *task, long retry_after_ms);

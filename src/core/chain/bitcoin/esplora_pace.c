@@ -113,7 +113,7 @@ on_timer(void *arg)
 	esplora_look *look = arg;
 
 	look->timer = NULL;
-	esplora_conclude(look);
+	look->resume(look);
 }
 
 /* Goes on at a time, if nothing happens before */

@@ -102,19 +102,13 @@ esplora_drop_tasks(esplora_look *look)
 	look->timer = NULL;
 }
 
-/* A task's HTTP request has ended */
 static void
 on_answer(void *arg, const rc_http_response *response)
 {
 	esplora_task *task = arg;
-	esplora_look *look = task->look;
 
 	task->transfer = NULL;
-	if (response->error == NULL && response->status == 429)
-		esplora_slow_down(task, response->retry_after_ms);
-	else
-		esplora_take_answer(task, response);
-	esplora_conclude(look);
+	task->look->answered(task, response);
 }
 
 /* The path of a request about an address; bech32 in the form that servers index */
