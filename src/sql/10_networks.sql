@@ -74,19 +74,11 @@ BEGIN
 		PERFORM reconciler._refuse(format('verify "%s" is not known', n.verify),
 			'Use server, or leave it out: what every worker saw counts.');
 	END IF;
-	IF n.kind IS NULL OR n.kind NOT IN ('evm', 'esplora', 'bitcoind') THEN
-		PERFORM reconciler._refuse(format('kind "%s" is not known', n.kind), 'Use evm, esplora or bitcoind.');
-	END IF;
+	PERFORM reconciler._check_kind(n);
 	IF n.endpoints IS NULL THEN
 		PERFORM reconciler._refuse('endpoints must not be null', 'Give ''{}'' for a network without endpoints.');
 	END IF;
 	PERFORM reconciler._check_endpoints(n.endpoints);
-	IF n.kind <> 'evm' AND n.chain_id IS NOT NULL THEN
-		PERFORM reconciler._refuse(format('a network of kind %s has no chain_id', n.kind), 'Leave chain_id out.');
-	END IF;
-	IF n.kind <> 'evm' AND n.block_tag IS NOT NULL THEN
-		PERFORM reconciler._refuse(format('a network of kind %s has no block_tag', n.kind), 'Use confirmations.');
-	END IF;
 	IF n.chain_id <= 0 THEN
 		PERFORM reconciler._refuse('chain_id must be above 0', 'Ask the node: eth_chainId.');
 	END IF;
@@ -183,12 +175,13 @@ END $$;
 CREATE FUNCTION _complete_network(n networks) RETURNS networks
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	on_demand boolean := reconciler._is_dev_chain(n.chain_id) OR (n.kind <> 'evm' AND n.network = 'regtest');
+	k record := reconciler._kind(n.kind);
+	on_demand boolean := reconciler._is_dev_chain(n.chain_id) OR (NOT k.has_chain_id AND n.network = 'regtest');
 BEGIN
 	n.confirmations := coalesce(n.confirmations,
-		CASE WHEN on_demand THEN 1 WHEN n.kind = 'evm' THEN 12 ELSE 2 END);
+		CASE WHEN on_demand THEN 1 ELSE k.confirmations END, 1);
 	IF n.max_tip_age IS NULL AND NOT on_demand THEN
-		n.max_tip_age := CASE WHEN n.kind = 'evm' THEN interval '10 minutes' ELSE interval '2 hours' END;
+		n.max_tip_age := k.max_tip_age;
 	END IF;
 	n.confirmed_bps := coalesce(n.confirmed_bps, 10000);
 	n.detected_bps := coalesce(n.detected_bps, n.confirmed_bps);
@@ -211,7 +204,7 @@ DECLARE
 BEGIN
 	n := ROW(NULL, chain, network, kind, endpoints, chain_id, confirmations, block_tag, detected_bps, confirmed_bps,
 			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, verify, NULL, 1);
-	IF n.kind = 'evm' AND n.chain_id IS NULL THEN
+	IF (reconciler._kind(n.kind)).has_chain_id AND n.chain_id IS NULL THEN
 		PERFORM reconciler._refuse('an EVM network needs its chain_id',
 			'Give it, so that an endpoint of another chain is never believed: add_network(…, chain_id => 1).');
 	END IF;

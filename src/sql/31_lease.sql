@@ -169,7 +169,7 @@ BEGIN
 		RETURN;
 	END IF;
 	min_tip_time := extract(epoch FROM at - least(n.max_tip_age, interval '50 years'));
-	max_tip_time := extract(epoch FROM at + CASE WHEN n.kind = 'evm' THEN interval '15 minutes' ELSE interval '2 hours' END);
+	max_tip_time := extract(epoch FROM at + (reconciler._kind(n.kind)).max_tip_lead);
 	-- Of the highest tip of the last minutes; where blocks come every second, nodes differ by several.
 	SELECT greatest(s.best_height - greatest(n.confirmations, 3), 0) INTO tip_floor
 	FROM reconciler.network_state AS s

@@ -5,14 +5,14 @@
 #include "core/net/endpoint.h"
 
 /* Room for the name of a kind of endpoint */
-#define RC_KIND_SIZE 32
+#define RC_MAX_KIND 32
 
 typedef struct rc_network
 {
 	int32_t		network_id;
 	char	   *chain;			/* "ethereum", "bitcoin", … */
 	char	   *network;		/* "mainnet", "local", … */
-	char		kind[RC_KIND_SIZE]; /* "none": not registered */
+	char		kind[RC_MAX_KIND]; /* "none": not registered */
 	uint64_t	chain_id;		/* EIP-155; 0: none */
 	int			confirmations;	/* 1: the tip itself */
 	char	   *block_tag;		/* "safe" or "finalized" instead of confirmations; else NULL */

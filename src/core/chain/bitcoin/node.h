@@ -7,7 +7,7 @@
 #include "core/chain/bitcoin/mempool.h"
 #include "core/chain/bitcoin/node_rpc.h"
 #include "core/chain/bitcoin/block.h"
-#include "core/follow/follow.h"
+#include "core/chain/follower.h"
 #include "core/protocol/cursor.h"
 
 /* Blocks that one step reads at most, going forward and back */

@@ -1,6 +1,6 @@
-/* follow.h: following a chain block by block (kind bitcoind), instead of asking for each request */
-#ifndef RC_FOLLOW_H
-#define RC_FOLLOW_H
+/* follower.h: following a chain block by block (kind bitcoind), instead of asking for each request */
+#ifndef RC_FOLLOWER_H
+#define RC_FOLLOWER_H
 
 #include "core/net/http.h"
 #include "core/protocol/network.h"
