@@ -91,7 +91,7 @@ is($node->safe_psql('postgres', 'SELECT reconciler._log_value($$r-1:2$$), reconc
 	'r-1:2|""|""', '_log_value leaves words alone');
 
 # The daemon's, as text
-$node->safe_psql('postgres', 'DELETE FROM orders');
+$node->safe_psql('postgres', 'TRUNCATE orders, reconciler.transitions');
 add_orders();
 my $daemon = Reconciler::Daemon->start($node, worker_id => 'text');
 wait_for_sql($node, $open, 'a daemon confirms them');
@@ -108,7 +108,7 @@ my $refuse = sub {
 	return [ 200, JSON::PP->new->ascii->encode(ref $calls eq 'ARRAY' ? \@answers : $answers[0]) ];
 };
 my $talker = start_proxy($chain, mode => 'talk', handlers => { talk => $refuse });
-$node->safe_psql('postgres', 'DELETE FROM orders');
+$node->safe_psql('postgres', 'TRUNCATE orders, reconciler.transitions');
 $node->safe_psql('postgres', "SELECT reconciler.set_network('ethereum', 'local', endpoints => ARRAY['" . $talker->url . "/', '" . $chain->url . "'])");
 add_orders();
 $daemon = Reconciler::Daemon->start($node, worker_id => 'json', env => { RECONCILER_LOG_FORMAT => 'json' });
