@@ -167,7 +167,8 @@ perl_env = PATH="$(tree_bin):$$PATH" PERL5LIB="$(abspath $(pg_regress_dir)/perl)
 	BITCOIND="$$($(top)/test/setup-bitcoind --offline 2>/dev/null || true)"
 
 PROVE_TESTS ?= $(sort $(wildcard $(top)/test/t/*.pl))
-PROVE_FLAGS ?= --timer
+# Tests wait for most of their time.
+PROVE_FLAGS ?= -j$(shell nproc)
 
 run-check-tap: private-tree
 	@rm -rf $(build)/tmp_check && mkdir -p $(build)/tmp_check

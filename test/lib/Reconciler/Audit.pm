@@ -82,11 +82,12 @@ BEGIN
 	RETURN pairs;
 END $$;
 
--- Requests that came to the same status more than once
+-- Requests that came to the same status more than once without being pending again in between
 CREATE VIEW audit.duplicate_transitions AS
 SELECT source, request_id, to_status, count(*)
-  FROM reconciler.transitions
- GROUP BY source, request_id, to_status
+  FROM (SELECT *, count(*) FILTER (WHERE to_status = 'pending') OVER (PARTITION BY source, request_id ORDER BY transition_id) AS times_reset
+          FROM reconciler.transitions) t
+ GROUP BY source, request_id, to_status, times_reset
 HAVING count(*) > 1;
 
 -- Steps that don't start where the one before ended, and steps out of a terminal status
