@@ -161,12 +161,12 @@ unlike($daemon->log, qr/planted/, 'no secret in the log');
 
 # An endpoint that comes up later than the daemon
 
-my $down = start_misbehaving(status => 503, body => 'not yet');
+my $down = start_proxy($chain, mode => 'answer', status => 503, body => 'not yet');
 $daemon = Reconciler::Daemon->start($node, %role, worker_id => 'early',
 	env => { RECONCILER_EVM_RPC_URLS_JSON => '{"later":"' . $down->url . '"}' });
 ok($daemon->wait_for_log(qr/endpoint doesn't tell its chain .*chain=ethereum network=later .*503/), 'an endpoint that is not ready is logged');
 $id = paid_request();
-$down->set(body => '{"jsonrpc":"2.0","id":1,"result":"0x7a69"}', status => 200);
+$down->set(mode => 'pass');
 ok($daemon->wait_for_log(qr/network registered .*kind=evm chain=ethereum network=later chain_id=31337/), 'and asked again until it tells its chain');
 is($daemon->terminate, 0, 'stops');
 
