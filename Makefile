@@ -168,11 +168,11 @@ perl_env = PATH="$(tree_bin):$$PATH" PERL5LIB="$(abspath $(pg_regress_dir)/perl)
 
 PROVE_TESTS ?= $(sort $(wildcard $(top)/test/t/*.pl))
 # Tests wait for most of their time.
-PROVE_FLAGS ?= -j$(shell nproc)
+TEST_JOBS ?= $(shell nproc)
 
 run-check-tap: private-tree
 	@rm -rf $(build)/tmp_check && mkdir -p $(build)/tmp_check
-	@$(perl_env) $(top)/test/clean-up-after $(build) prove --timer $(PROVE_FLAGS) $(PROVE_TESTS)
+	@$(perl_env) $(top)/test/clean-up-after $(build) prove --timer --jobs $(TEST_JOBS) $(PROVE_FLAGS) $(PROVE_TESTS)
 
 run-demo run-bench: run-%: private-tree
 	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/$*

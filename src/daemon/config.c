@@ -176,7 +176,7 @@ static const option options[] = {
 	{"lease-seconds", "SECONDS", "RECONCILER_LEASE_SECONDS", "PAYMENT_REQUEST_RECONCILER_LEASE_SECONDS",
 		"the database's setting",
 		"how long a claim lasts if this daemon dies, 1 to 86400",
-	offsetof(rc_config, lease_ms), 1, 86400, NULL, NULL, OPTION_SECONDS, false},
+	offsetof(rc_config, lease_ms), 1, 3600, NULL, NULL, OPTION_SECONDS, false},
 	{"poll-interval-seconds", "SECONDS", "RECONCILER_POLL_INTERVAL_SECONDS",
 		"PAYMENT_REQUEST_RECONCILER_POLL_INTERVAL_SECONDS", "the database's setting",
 		"time between two looks at a request, 0.1 to 86400",

@@ -16,6 +16,7 @@
 #define WORKER_ID_LIMIT 63
 
 #define MS_PER_DAY		(24 * 60 * 60 * 1000)
+#define MS_PER_HOUR		(60 * 60 * 1000)
 
 char	   *rc_guc_database = NULL;
 char	   *rc_guc_worker_id = NULL;
@@ -180,7 +181,7 @@ define_claim_settings(void)
 	DefineCustomIntVariable("reconciler.lease_duration",
 							"How long a worker owns a batch before others may take it over.",
 							NULL,
-							&lease_duration, 15000, 1000, MS_PER_DAY,
+							&lease_duration, 15000, 1000, MS_PER_HOUR,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("reconciler.poll_interval",
 							"The time between two looks at a payment request.",

@@ -23,7 +23,7 @@ sub refused
 # Without any database
 
 my $daemon = refused(undef, 'CONFIG_RECONCILER_LEASE_SECONDS_INVALID', env => { RECONCILER_LEASE_SECONDS => '0' });
-like($daemon->log, qr/RECONCILER_LEASE_SECONDS is "0": give a number of seconds from 1 to 86400/, 'says what to give');
+like($daemon->log, qr/RECONCILER_LEASE_SECONDS is "0": give a number of seconds from 1 to 3600/, 'says what to give');
 refused(undef, 'CONFIG_RECONCILER_LEASE_SECONDS_INVALID',
 	name => 'older name', env => { PAYMENT_REQUEST_RECONCILER_LEASE_SECONDS => 'ten' });
 refused(undef, 'CONFIG_RECONCILER_POLL_INTERVAL_SECONDS_INVALID', args => ['--poll-interval-seconds=-1']);
