@@ -1,6 +1,6 @@
 # The first of two EVM nodes stands still, is far behind, or has a clock that can't be: it rests,
-# the second is asked, and what was paid there in time is confirmed. Where only a node that stands
-# still is left, no request is given up for it as long as nobody can know better.
+# the second is asked, and what was paid there in time is confirmed. An old tip that reaches settle
+# all the same is doubted: counted, shown, and no reason to give up a request whose grace is over.
 use strict;
 use warnings;
 
@@ -65,8 +65,7 @@ for my $network (sort keys %bad)
 }
 is($node->safe_psql('postgres', q{SELECT sum(doubts) FROM reconciler.network_status}), 0, 'settle had nothing to doubt');
 
-# Nobody but the node that stands still, and it stands for longer than the grace: that is a failed
-# look of an endpoint that was asked. A worker that believes it anyhow is doubted, and doubt is no evidence
+# A worker that believes the node that stands still: doubt is no evidence, whatever the grace
 set_workers($node, 0);
 my $id = add_request($node, network => 'stuck', address => Reconciler::Chain::new_address(), amount => 1000, expires => '-1 minute');
 my $network = $node->safe_psql('postgres', q{SELECT network_id FROM reconciler.networks WHERE network = 'stuck'});
