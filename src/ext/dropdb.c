@@ -27,7 +27,7 @@
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 
 static DefElem *
-find_option(List *options, const char *name)
+named_option(List *options, const char *name)
 {
 	ListCell   *cell;
 
@@ -54,12 +54,12 @@ database_wanted(Node *statement)
 				return castNode(RenameStmt, statement)->subname;
 			return NULL;
 		case T_AlterDatabaseStmt:
-			if (find_option(castNode(AlterDatabaseStmt, statement)->options, "tablespace") != NULL)
+			if (named_option(castNode(AlterDatabaseStmt, statement)->options, "tablespace") != NULL)
 				return castNode(AlterDatabaseStmt, statement)->dbname;
 			return NULL;
 		case T_CreatedbStmt:
 			{
-				DefElem    *option = find_option(castNode(CreatedbStmt, statement)->options, "template");
+				DefElem    *option = named_option(castNode(CreatedbStmt, statement)->options, "template");
 
 				return option != NULL && option->arg != NULL ? defGetString(option) : "template1";
 			}
