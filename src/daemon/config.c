@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "core/base/memory.h"
+#include "core/chain/chain.h"
 #include "heartbeat.h"
 
 typedef enum option_type
@@ -102,10 +103,25 @@ check_worker_id(rc_config *config, const char *value)
 	return NULL;
 }
 
+/* Options whose values are endpoints: the table of kinds says of which kind */
+#define EVM_URLS "evm-rpc-urls-json"
+#define ESPLORA_URL "btc-esplora-base-url"
+
+static const char *
+kind_of_option(const char *name)
+{
+	for (const rc_chain *const *chain = rc_chains; *chain != NULL; chain++)
+	{
+		if ((*chain)->urls_option != NULL && strcmp((*chain)->urls_option, name) == 0)
+			return (*chain)->kind;
+	}
+	return NULL;
+}
+
 static char *
 check_evm_urls(rc_config *config, const char *value)
 {
-	char	   *problem = rc_own_networks_add_json(&config->networks, "evm", value);
+	char	   *problem = rc_own_networks_add_json(&config->networks, kind_of_option(EVM_URLS), value);
 	char	   *message;
 
 	if (problem == NULL)
@@ -122,9 +138,9 @@ check_esplora_url(rc_config *config, const char *value)
 	char	   *message;
 
 	if (value[strspn(value, " \t\r\n")] == '{')
-		problem = rc_own_networks_add_json(&config->networks, "esplora", value);
+		problem = rc_own_networks_add_json(&config->networks, kind_of_option(ESPLORA_URL), value);
 	else
-		problem = rc_own_networks_add_url(&config->networks, "esplora", value);
+		problem = rc_own_networks_add_url(&config->networks, kind_of_option(ESPLORA_URL), value);
 	if (problem == NULL)
 		return NULL;
 	message = rc_asprintf("%s; write https://host/api or {\"mainnet\":\"https://host/api\"}", problem);
@@ -181,13 +197,13 @@ static const option options[] = {
 		"PAYMENT_REQUEST_RECONCILER_POLL_INTERVAL_SECONDS", "the database's setting",
 		"time between two looks at a request, 0.1 to 86400",
 	offsetof(rc_config, poll_interval_ms), 0.1, 86400, NULL, NULL, OPTION_SECONDS, false},
-	{"evm-rpc-urls-json", "JSON", "RECONCILER_EVM_RPC_URLS_JSON", "PAYMENT_REQUEST_EVM_RPC_URLS_JSON",
+	{EVM_URLS, "JSON", "RECONCILER_EVM_RPC_URLS_JSON", "PAYMENT_REQUEST_EVM_RPC_URLS_JSON",
 		"the database's endpoints",
 		"EVM endpoints of this daemon, in place of the database's: {\"local\":\"http://host:8545\"};"
 		" a list of URLs, \"chain/network\" as name (chain ethereum without), and"
 		" {\"urls\":[...],\"chain_id\":1} are understood too",
 	NO_OFFSET, 0, 0, NULL, check_evm_urls, OPTION_TEXT, true},
-	{"btc-esplora-base-url", "URL|JSON", "RECONCILER_BTC_ESPLORA_BASE_URL", "PAYMENT_REQUEST_BTC_ESPLORA_BASE_URL",
+	{ESPLORA_URL, "URL|JSON", "RECONCILER_BTC_ESPLORA_BASE_URL", "PAYMENT_REQUEST_BTC_ESPLORA_BASE_URL",
 		"the database's endpoints",
 		"Esplora endpoint of this daemon, in place of the database's: a URL, or {\"mainnet\":URL,...}",
 	NO_OFFSET, 0, 0, NULL, check_esplora_url, OPTION_TEXT, true},

@@ -15,6 +15,7 @@ typedef struct rc_chain
 {
 	const char *kind;			/* as networks.kind names it */
 	const char *default_chain;	/* of a network that a daemon is told of without one */
+	const char *urls_option;	/* of a daemon: its own endpoints of this kind; NULL: it takes none */
 	bool		has_chain_id;
 
 	/*

@@ -75,6 +75,44 @@ deliver(rc_look *look, char *failure)
 	done(arg, observation);
 }
 
+static void proceed(void *arg);
+
+/* An attempt has ended; the observer is still on the stack */
+static void
+attempt_ended(rc_attempt *attempt)
+{
+	rc_look    *look = attempt->look;
+
+	look->attempting = false;
+	look->timer = rc_http_after(look->http, 0, proceed, look);
+}
+
+/* The endpoint answered */
+static void
+attempt_succeeded(rc_attempt *attempt)
+{
+	rc_endpoint_succeeded(attempt->endpoint);
+	attempt->look->succeeded = true;
+	attempt_ended(attempt);
+}
+
+/* The endpoint is at fault; takes over the failure */
+static void
+attempt_failed(rc_attempt *attempt, rc_failure failure)
+{
+	rc_look    *look = attempt->look;
+
+	rc_endpoint_walk_failed(&look->walk, failure);
+	rc_observation_free(look->observation);
+	look->observation = NULL;
+	if (look->walk.next < look->walk.nendpoints)
+		rc_log_change(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
+					  RC_FIELDS(rc_field_text("chain", look->network->chain),
+								rc_field_text("network", look->network->network),
+								rc_field_text("endpoint", attempt->endpoint->shown)), attempt->endpoint->error);
+	attempt_ended(attempt);
+}
+
 /* Starts the next usable endpoint's attempt; false if none is left */
 static bool
 try_next(rc_look *look)
@@ -95,6 +133,8 @@ try_next(rc_look *look)
 	look->attempt.observation = look->observation;
 	look->attempt.http_requests = &look->http_requests;
 	look->attempt.look = look;
+	look->attempt.succeeded = attempt_succeeded;
+	look->attempt.failed = attempt_failed;
 	look->attempting = true;
 	look->observer->start(&look->attempt);
 	return true;
@@ -121,42 +161,6 @@ proceed(void *arg)
 								  look->network->chain, look->network->network));
 	else if (!try_next(look))
 		deliver(look, rc_endpoint_walk_problem(&look->walk));
-}
-
-/* An attempt has ended; the observer is still on the stack */
-static void
-attempt_ended(rc_attempt *attempt)
-{
-	rc_look    *look = attempt->look;
-
-	look->attempting = false;
-	look->timer = rc_http_after(look->http, 0, proceed, look);
-}
-
-/* The endpoint answered */
-void
-rc_attempt_succeeded(rc_attempt *attempt)
-{
-	rc_endpoint_succeeded(attempt->endpoint);
-	attempt->look->succeeded = true;
-	attempt_ended(attempt);
-}
-
-/* The endpoint is at fault; takes over the failure */
-void
-rc_attempt_failed(rc_attempt *attempt, rc_failure failure)
-{
-	rc_look    *look = attempt->look;
-
-	rc_endpoint_walk_failed(&look->walk, failure);
-	rc_observation_free(look->observation);
-	look->observation = NULL;
-	if (look->walk.next < look->walk.nendpoints)
-		rc_log_change(look->host, RC_LOG_INFO, "endpoint failed, trying the next",
-					  RC_FIELDS(rc_field_text("chain", look->network->chain),
-								rc_field_text("network", look->network->network),
-								rc_field_text("endpoint", attempt->endpoint->shown)), attempt->endpoint->error);
-	attempt_ended(attempt);
 }
 
 /* Starts a look; the observation comes from an rc_http_step */

@@ -5,7 +5,9 @@
 #include "core/chain/look.h"
 
 /* One try of a look at one endpoint; made, failed over and freed by look.c */
-typedef struct rc_attempt
+typedef struct rc_attempt rc_attempt;
+
+struct rc_attempt
 {
 	rc_http    *http;
 	const rc_host *host;
@@ -18,12 +20,24 @@ typedef struct rc_attempt
 	int		   *http_requests;	/* counts those sent, where the observer has a cost */
 	void	   *state;			/* the observer's own, from start to its end */
 	rc_look    *look;			/* look.c's */
-} rc_attempt;
+
+	/* The endpoint answered: its failures are forgotten */
+	void		(*succeeded) (rc_attempt *attempt);
+
+	/*
+	 * The endpoint is at fault (transport, HTTP status, rate limit, wrong chain,
+	 * behind, malformed): it backs off, at least failure.retry_after_ms if that
+	 * is not negative, and look.c goes to the next endpoint. Takes over
+	 * failure.text (rc_malloc'd, one line, secrets of endpoint->url are redacted
+	 * by look.c).
+	 */
+	void		(*failed) (rc_attempt *attempt, rc_failure failure);
+};
 
 /*
  * start: begins, never waits. Then exactly one of:
- *   - the observer frees its state and calls rc_attempt_succeeded or
- *     rc_attempt_failed (from anywhere, even from inside start: look.c goes on
+ *   - the observer frees its state and calls the attempt's succeeded or
+ *     failed (from anywhere, even from inside start: look.c goes on
  *     from a timer), and doesn't touch the attempt again;
  *   - look.c calls cancel: the observer cancels its transfers and timers, frees
  *     its state, and calls neither.
@@ -43,16 +57,5 @@ typedef struct rc_observer
 /* Each stands in the table of its kind (chain.h) */
 extern const rc_observer rc_evm_observer;		/* observer.c */
 extern const rc_observer rc_esplora_observer;	/* esplora.c */
-
-/* The endpoint answered: its failures are forgotten */
-extern void rc_attempt_succeeded(rc_attempt *attempt);
-
-/*
- * The endpoint is at fault (transport, HTTP status, rate limit, wrong chain,
- * behind, malformed): it backs off, at least failure.retry_after_ms if that is
- * not negative, and look.c goes to the next endpoint. Takes over failure.text
- * (rc_malloc'd, one line, secrets of endpoint->url are redacted by look.c).
- */
-extern void rc_attempt_failed(rc_attempt *attempt, rc_failure failure);
 
 #endif

@@ -58,10 +58,10 @@ conclude(esplora_look *look)
 	free_look(look);
 	if (outcome == ESPLORA_FAILED)
 	{
-		rc_attempt_failed(attempt, failure);
+		attempt->failed(attempt, failure);
 		return;
 	}
-	rc_attempt_succeeded(attempt);
+	attempt->succeeded(attempt);
 	if (rest_ms > 0)
 		endpoint->retry_at_ms = rc_now_ms() + rest_ms;
 }

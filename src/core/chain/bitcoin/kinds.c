@@ -32,6 +32,7 @@ request_key(const char *network, const char *address, const char *token, uint8_t
 const rc_chain rc_chain_esplora = {
 	.kind = "esplora",
 	.default_chain = "bitcoin",
+	.urls_option = "btc-esplora-base-url",
 	.request_problem = request_problem,
 	.request_key = request_key,
 	.look = &rc_esplora_observer,

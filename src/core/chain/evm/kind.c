@@ -56,6 +56,7 @@ request_key(const char *network, const char *address, const char *token, uint8_t
 const rc_chain rc_chain_evm = {
 	.kind = "evm",
 	.default_chain = "ethereum",
+	.urls_option = "evm-rpc-urls-json",
 	.has_chain_id = true,
 	.request_problem = request_problem,
 	.request_key = request_key,

@@ -40,7 +40,7 @@ evm_fail(evm_look *look, rc_failure failure)
 		look->learned->since_ms = 0;
 	free_look(look);
 	attempt->state = NULL;
-	rc_attempt_failed(attempt, failure);
+	attempt->failed(attempt, failure);
 	return EVM_LOOK_OVER;
 }
 
@@ -298,7 +298,7 @@ evm_succeed(evm_look *look)
 		set_result(look, &look->pairs[i], &observation->results[look->pairs[i].request]);
 	free_look(look);
 	attempt->state = NULL;
-	rc_attempt_succeeded(attempt);
+	attempt->succeeded(attempt);
 }
 
 /* NULL, or what is wrong with the request's addresses */
