@@ -1,17 +1,18 @@
 /* hex.c: hexadecimal text */
 #include "core/base/hex.h"
 
+/* The value of a digit plus 1; 0: it is none */
+static const uint8_t values[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
 /* The value of a hex digit, -1 if it is none */
 int
 rc_hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	return values[(unsigned char) c] - 1;
 }
 
 /* Two digits for each byte */
@@ -22,12 +23,12 @@ rc_hex_decode(const char *digits, size_t ndigits, uint8_t *out, size_t len)
 		return false;
 	for (size_t i = 0; i < len; i++)
 	{
-		int			high = rc_hex_digit(digits[2 * i]);
-		int			low = rc_hex_digit(digits[2 * i + 1]);
+		unsigned	high = values[(unsigned char) digits[2 * i]];
+		unsigned	low = values[(unsigned char) digits[2 * i + 1]];
 
-		if (high < 0 || low < 0)
+		if (high == 0 || low == 0)
 			return false;
-		out[i] = (uint8_t) (high << 4 | low);
+		out[i] = (uint8_t) ((high - 1) << 4 | (low - 1));
 	}
 	return true;
 }

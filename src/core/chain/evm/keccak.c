@@ -8,71 +8,82 @@
 
 #define ROUNDS 24
 
-static uint64_t
+static inline uint64_t
 rotate_left(uint64_t x, unsigned n)
 {
-	return n == 0 ? x : x << n | x >> (64 - n);
+	return x << n | x >> (64 - n);
 }
 
-/* The next bit of the LFSR x^8 + x^6 + x^5 + x^4 + 1 that makes the round constants (FIPS 202, 3.2.5) */
-static unsigned
-lfsr_step(uint8_t *lfsr)
-{
-	unsigned	bit = *lfsr & 1;
-
-	*lfsr = (uint8_t) (*lfsr & 0x80 ? *lfsr << 1 ^ 0x71 : *lfsr << 1);
-	return bit;
-}
+/* What iota mixes in, round by round (FIPS 202, 3.2.5) */
+static const uint64_t round_constants[ROUNDS] = {
+	UINT64_C(0x0000000000000001), UINT64_C(0x0000000000008082), UINT64_C(0x800000000000808a), UINT64_C(0x8000000080008000),
+	UINT64_C(0x000000000000808b), UINT64_C(0x0000000080000001), UINT64_C(0x8000000080008081), UINT64_C(0x8000000000008009),
+	UINT64_C(0x000000000000008a), UINT64_C(0x0000000000000088), UINT64_C(0x0000000080008009), UINT64_C(0x000000008000000a),
+	UINT64_C(0x000000008000808b), UINT64_C(0x800000000000008b), UINT64_C(0x8000000000008089), UINT64_C(0x8000000000008003),
+	UINT64_C(0x8000000000008002), UINT64_C(0x8000000000000080), UINT64_C(0x000000000000800a), UINT64_C(0x800000008000000a),
+	UINT64_C(0x8000000080008081), UINT64_C(0x8000000000008080), UINT64_C(0x0000000080000001), UINT64_C(0x8000000080008008),
+};
 
 /* theta */
-static void
+static inline void
 mix_columns(uint64_t a[25])
 {
 	uint64_t	parity[5];
 
 	for (int x = 0; x < 5; x++)
 		parity[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
-	for (int x = 0; x < 5; x++)
-	{
-		uint64_t	d = parity[(x + 4) % 5] ^ rotate_left(parity[(x + 1) % 5], 1);
 
-		for (int y = 0; y < 25; y += 5)
-			a[x + y] ^= d;
-	}
+#define MIX(x, left, right) do { \
+		uint64_t	d = parity[left] ^ rotate_left(parity[right], 1); \
+		a[x] ^= d; \
+		a[x + 5] ^= d; \
+		a[x + 10] ^= d; \
+		a[x + 15] ^= d; \
+		a[x + 20] ^= d; \
+	} while (0)
+	MIX(0, 4, 1);
+	MIX(1, 0, 2);
+	MIX(2, 1, 3);
+	MIX(3, 2, 4);
+	MIX(4, 3, 0);
+#undef MIX
 }
 
-/* rho and pi */
-static void
+/* rho and pi: each lane goes to the next one's place, turned by t * (t + 1) / 2 bits */
+static inline void
 rotate_and_move(uint64_t a[25])
 {
 	uint64_t	moved = a[1];
-	int			x = 1;
-	int			y = 0;
+	uint64_t	kept;
 
-	for (unsigned t = 0; t < 24; t++)
-	{
-		int			next_y = (2 * x + 3 * y) % 5;
-		uint64_t	kept;
-
-		x = y;
-		y = next_y;
-		kept = a[x + 5 * y];
-		a[x + 5 * y] = rotate_left(moved, (t + 1) * (t + 2) / 2 % 64);
-		moved = kept;
-	}
+#define MOVE(lane, bits) do { \
+		kept = a[lane]; \
+		a[lane] = rotate_left(moved, bits); \
+		moved = kept; \
+	} while (0)
+	MOVE(10, 1); MOVE(7, 3); MOVE(11, 6); MOVE(17, 10);
+	MOVE(18, 15); MOVE(3, 21); MOVE(5, 28); MOVE(16, 36);
+	MOVE(8, 45); MOVE(21, 55); MOVE(24, 2); MOVE(4, 14);
+	MOVE(15, 27); MOVE(23, 41); MOVE(19, 56); MOVE(13, 8);
+	MOVE(12, 25); MOVE(2, 43); MOVE(20, 62); MOVE(14, 18);
+	MOVE(22, 39); MOVE(9, 61); MOVE(6, 20); MOVE(1, 44);
+#undef MOVE
 }
 
 /* chi */
-static void
+static inline void
 mix_rows(uint64_t a[25])
 {
 	for (int y = 0; y < 25; y += 5)
 	{
-		uint64_t	row[5];
+		uint64_t	first = a[y];
+		uint64_t	second = a[y + 1];
 
-		memcpy(row, a + y, sizeof(row));
-		for (int x = 0; x < 5; x++)
-			a[y + x] = row[x] ^ (~row[(x + 1) % 5] & row[(x + 2) % 5]);
+		a[y] ^= ~a[y + 1] & a[y + 2];
+		a[y + 1] ^= ~a[y + 2] & a[y + 3];
+		a[y + 2] ^= ~a[y + 3] & a[y + 4];
+		a[y + 3] ^= ~a[y + 4] & first;
+		a[y + 4] ^= ~first & second;
 	}
 }
 
@@ -80,19 +91,12 @@ mix_rows(uint64_t a[25])
 static void
 permute(uint64_t a[25])
 {
-	uint8_t		lfsr = 1;
-
 	for (int round = 0; round < ROUNDS; round++)
 	{
 		mix_columns(a);
 		rotate_and_move(a);
 		mix_rows(a);
-		/* iota */
-		for (unsigned j = 0; j < 7; j++)
-		{
-			if (lfsr_step(&lfsr))
-				a[0] ^= (uint64_t) 1 << ((1u << j) - 1);
-		}
+		a[0] ^= round_constants[round];
 	}
 }
 
@@ -100,8 +104,14 @@ permute(uint64_t a[25])
 static void
 absorb(uint64_t a[25], const uint8_t *block)
 {
-	for (int i = 0; i < RATE; i++)
-		a[i / 8] ^= (uint64_t) block[i] << (8 * (i % 8));
+	for (int i = 0; i < RATE / 8; i++, block += 8)
+	{
+		uint64_t	lane = 0;
+
+		for (int j = 7; j >= 0; j--)
+			lane = lane << 8 | block[j];
+		a[i] ^= lane;
+	}
 	permute(a);
 }
 
