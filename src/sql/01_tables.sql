@@ -107,7 +107,7 @@ CREATE UNLOGGED TABLE queue (
 	error text,					-- why the last look failed for this request alone
 	error_at timestamptz,
 	invalid text,				-- why the request can't be observed as it is
-	key bytea,					-- who is paid, as blocks name it; null: it can't be said
+	key bytea,					-- of a followed network: who is paid, as blocks name it; null: it can't be said
 	followed boolean NOT NULL DEFAULT false,	-- its network is followed block by block
 	look_back_due boolean NOT NULL DEFAULT false,	-- so it is, and older blocks are still to be read for this request
 	looking_back boolean NOT NULL DEFAULT false,	-- they are being read
@@ -121,7 +121,7 @@ CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
 CREATE INDEX queue_endless ON queue (network_id) WHERE status = 'detected' AND expires_at IS NULL;
 CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
 CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
-CREATE INDEX queue_key ON queue (key) WHERE key IS NOT NULL;
+CREATE INDEX queue_key ON queue (key) WHERE followed;
 CREATE INDEX queue_expiry ON queue (network_id, expires_at, seq) WHERE followed;
 CREATE INDEX queue_look_back ON queue (network_id, seq) WHERE look_back_due OR looking_back;
 

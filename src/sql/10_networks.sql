@@ -129,7 +129,7 @@ BEGIN
 		chain = CASE WHEN n.network_id = 0 THEN of_chain END,
 		network = CASE WHEN n.network_id = 0 THEN of_network END,
 		seen = NULL, settled = NULL, error = NULL, error_at = NULL,
-		key = reconciler._request_key(n.kind, of_network, q.address, q.token_contract),
+		key = reconciler._queue_key(n.kind, of_network, q.address, q.token_contract),
 		followed = reconciler._is_followed(n.kind), look_back_due = reconciler._is_followed(n.kind), looking_back = false, look_back_error = NULL,
 		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
@@ -251,7 +251,7 @@ BEGIN
 		END IF;
 		UPDATE reconciler.queue AS q
 			SET seq = DEFAULT, seen = NULL, settled = NULL, seen_height = NULL, error = NULL, error_at = NULL,
-				key = reconciler._request_key(NEW.kind, NEW.network, q.address, q.token_contract),
+				key = reconciler._queue_key(NEW.kind, NEW.network, q.address, q.token_contract),
 				followed = reconciler._is_followed(NEW.kind), look_back_due = reconciler._is_followed(NEW.kind),
 				looking_back = false, look_back_error = NULL,
 				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid

@@ -54,6 +54,12 @@ CREATE FUNCTION _is_followed(kind text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN kind OPERATOR(pg_catalog.=) 'bitcoind';
 
+-- Only of what is read in blocks is anything looked up by key.
+CREATE FUNCTION _queue_key(kind text, network text, address text, token_contract text) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN reconciler._is_followed(kind) THEN reconciler._request_key(kind, network, address, token_contract) END;
+
+COMMENT ON FUNCTION _queue_key(text, text, text, text) IS 'What the queue has of _request_key: null on networks that are not followed';
 COMMENT ON FUNCTION _request_key(text, text, text, text) IS
 'Who is paid by a request, as credits name it: the script of a Bitcoin address; on EVM chains the token (20 bytes; zeros: the chain''s own asset) and the holder. Null where the address is none';
 COMMENT ON FUNCTION _is_followed(text) IS 'Whether networks of a kind are followed block by block';

@@ -294,7 +294,7 @@ SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,
-			reconciler._request_key(n.kind, n.network, o.address, o.token_contract) AS key,
+			reconciler._queue_key(n.kind, n.network, o.address, o.token_contract) AS key,
 			reconciler._is_followed(n.kind) AS followed
 		FROM found AS o
 			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network

@@ -132,7 +132,7 @@ SET enable_bitmapscan = off
 AS $$
 	SELECT q.source_id, q.request_id
 	FROM (SELECT * FROM reconciler.queue x
-		  WHERE x.key = $2 AND x.network_id + 0 = $1 AND x.invalid IS NULL
+		  WHERE x.key = $2 AND x.followed AND x.network_id + 0 = $1 AND x.invalid IS NULL
 			AND (NOT $3 OR x.looking_back AND ($4 IS NULL OR x.look_back_since IS NULL OR x.look_back_since <= $4 + interval '2 hours'))
 		  OFFSET 0) q
 	JOIN reconciler.networks n ON n.network_id = $1
@@ -169,7 +169,7 @@ BEGIN
 	-- One at a time: whom a credit pays depends on what was paid before it.
 	FOR o IN
 		SELECT x.* FROM reconciler._outputs(outputs) x
-		CROSS JOIN LATERAL (SELECT FROM reconciler.queue q WHERE q.key = x.key LIMIT 1) q
+		CROSS JOIN LATERAL (SELECT FROM reconciler.queue q WHERE q.key = x.key AND q.followed LIMIT 1) q
 		ORDER BY x.n
 	LOOP
 		SELECT * INTO v_payee FROM reconciler._payee(_match_outputs.network_id, o.key, of_look_back, at);
