@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "0x…" of at most 64 bits */
@@ -93,4 +94,32 @@ evm_match_header(const evm_look *look, const evm_header *header, uint8_t words[E
 		return EVM_OTHER_BLOCK;
 	rc_uint256_from_u64(&expected, (uint64_t) header->time);
 	return memcmp(words[2], expected.bytes, 32) == 0 ? EVM_SAME_BLOCK : EVM_OTHER_BLOCK;
+}
+
+/* A reply that must be the header of the depth block */
+evm_step
+evm_take_depth(evm_look *look, rc_rpc_reply *reply)
+{
+	evm_header	header = {0};
+	char	   *error = evm_parse_header(reply, &header);
+
+	if (error != NULL)
+	{
+		free(error);
+		return evm_restart(look, "the block at the confirmation depth is not known");
+	}
+	if (header.number != look->depth_number)
+		return evm_restart(look, "another block than the one asked for");
+	if (look->depth.known && strcmp(header.hash, look->depth.hash) != 0)
+		return evm_restart(look, "two blocks of one height");
+	if (header.number + 1 == look->tip.number)
+	{
+		char		parent[65];
+
+		rc_hex_encode(look->tip.parent, 32, parent);
+		if (strcmp(parent, header.hash + 2) != 0)
+			return evm_restart(look, "the block below the tip is not its parent");
+	}
+	look->depth = header;
+	return EVM_GO_ON;
 }

@@ -109,6 +109,17 @@ typedef struct evm_chunk
 	struct evm_chunk *next;
 } evm_chunk;
 
+/* What a step came to: observer.c acts on it */
+typedef enum evm_step
+{
+	EVM_GO_ON,
+	EVM_CHUNK_OVER,				/* the chunk was put away for another try */
+	EVM_UNDER_WAY,				/* calls are on the wire */
+	EVM_COMPLETE,				/* everything was read */
+	EVM_MOVED,					/* begin again: look->moved says why */
+	EVM_FAILED					/* the endpoint is at fault: look->failure */
+} evm_step;
+
 struct evm_look
 {
 	rc_attempt *attempt;
@@ -134,21 +145,15 @@ struct evm_look
 	int			refusals;
 	bool		reread;			/* unanswered tokens were asked again in short lists */
 	bool		checked_code;
+	rc_failure	failure;		/* of EVM_FAILED */
+	const char *moved;			/* why, of EVM_MOVED */
+	void		(*act) (evm_look *look, evm_step step); /* observer.c's, for what an exchange came to; may free the look */
 };
 
-/* What is left after a step */
-typedef enum evm_step
-{
-	EVM_GO_ON,
-	EVM_CHUNK_OVER,				/* the chunk was put away for another try */
-	EVM_LOOK_OVER				/* failed, or begun again: the chunk is freed, maybe the look too */
-} evm_step;
-
-/* observer.c */
+/* ask.c */
 extern evm_step evm_fail(evm_look *look, rc_failure failure);
+extern evm_step evm_fail_exchange(evm_look *look, rc_exchange_result *result);
 extern evm_step evm_restart(evm_look *look, const char *why);
-extern void evm_succeed(evm_look *look);
-extern evm_step evm_take_depth(evm_look *look, rc_rpc_reply *reply);
 extern rc_exchange *evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls,
 							rc_exchange_done done, void *arg);
 
@@ -169,6 +174,8 @@ typedef enum evm_match
 extern evm_match evm_match_header(const evm_look *look, const evm_header *header,
 								  uint8_t words[EVM_HEADER_WORDS][32]);
 
+extern evm_step evm_take_depth(evm_look *look, rc_rpc_reply *reply);
+
 /* read_creation.c: calldata as JSON parameters, and what comes back. Pure functions */
 extern size_t evm_creation_answer(int n);
 extern char *evm_creation_params(const evm_pair *pairs, const int *indexes, int n, const char *block);
@@ -182,21 +189,18 @@ extern bool evm_multicall_decode(const char *hex, const evm_pair *pairs, const i
 								 uint8_t words[EVM_HEADER_WORDS][32], evm_reading *readings);
 
 /* read_plain.c: a chunk by eth_getBalance and balanceOf */
-extern void evm_plain_start(evm_chunk *chunk);
+extern void evm_plain_start(evm_chunk *chunk, rc_exchange_done done);
+extern evm_step evm_plain_take(evm_chunk *chunk, rc_rpc_reply *replies, evm_reading *tip, evm_reading *depth);
 
 /* list.c: one list */
 extern void evm_chunk_start(evm_chunk *chunk);
-extern void evm_chunk_read(evm_chunk *chunk, const evm_reading *tip, const evm_reading *depth);
 extern evm_chunk *evm_chunk_new(evm_look *look, const int *pairs, int n);
 extern void evm_chunk_free(evm_chunk *chunk);
-extern void evm_chunk_unlink(evm_chunk *chunk);
 
 /* lists.c: all lists of a look */
-extern void evm_read_all(evm_look *look);
-extern void evm_go_on(evm_look *look);
+extern evm_step evm_read_all(evm_look *look);
+extern evm_step evm_go_on(evm_look *look);
 extern void evm_drop_chunks(evm_look *look);
-extern evm_step evm_chunk_refused(evm_chunk *chunk, const char *why);
-extern void evm_use_method(evm_look *look, evm_method method);
 
 /* tokens.c: tokens that gave no number */
 extern bool evm_reread_unanswered(evm_look *look);

@@ -33,8 +33,8 @@ evm_chunk_free(evm_chunk *chunk)
 }
 
 /* Takes a chunk out of those that run */
-void
-evm_chunk_unlink(evm_chunk *chunk)
+static void
+unlink_chunk(evm_chunk *chunk)
 {
 	evm_chunk **link = &chunk->look->running;
 
@@ -46,8 +46,8 @@ evm_chunk_unlink(evm_chunk *chunk)
 }
 
 /* The chunk was read: keep what it brought, and learn from a list that only its length had kept back */
-void
-evm_chunk_read(evm_chunk *chunk, const evm_reading *tip, const evm_reading *depth)
+static void
+keep_readings(evm_chunk *chunk, const evm_reading *tip, const evm_reading *depth)
 {
 	evm_look   *look = chunk->look;
 	evm_split  *split = chunk->split;
@@ -68,8 +68,23 @@ evm_chunk_read(evm_chunk *chunk, const evm_reading *tip, const evm_reading *dept
 					 RC_FIELDS(rc_field_text("endpoint", look->attempt->endpoint->shown),
 							   rc_field_int("pairs", split->size)), NULL);
 	}
-	evm_chunk_unlink(chunk);
+	unlink_chunk(chunk);
 	evm_chunk_free(chunk);
+}
+
+/* The endpoint refused the list; it waits until it is clear what to make of that */
+static evm_step
+put_away(evm_chunk *chunk, const char *why)
+{
+	evm_look   *look = chunk->look;
+
+	unlink_chunk(chunk);
+	free(chunk->refusal);
+	chunk->refusal = rc_strdup(why);
+	look->refusals++;
+	chunk->next = look->refused;
+	look->refused = chunk;
+	return EVM_CHUNK_OVER;
 }
 
 /* What to do when a call did not run where it should have */
@@ -102,14 +117,14 @@ take_call(evm_chunk *chunk, rc_rpc_reply *reply, const evm_header *header, evm_r
 	bool		decoded;
 
 	if (reply->error != NULL)
-		return evm_chunk_refused(chunk, reply->error);
+		return put_away(chunk, reply->error);
 	if (hex == NULL)
 		return evm_fail(look, rc_failure_make(RC_FAILURE_MALFORMED, "eth_call: the answer is not a string"));
 	/* No output at all: creation code isn't run here, or there is no such contract at that block */
 	if (strcmp(hex, "0x") == 0)
 	{
 		chunk->useless = true;
-		return evm_chunk_refused(chunk, "eth_call: the answer is empty");
+		return put_away(chunk, "eth_call: the answer is empty");
 	}
 	decoded = look->method == EVM_CREATION ?
 		evm_creation_decode(hex, look->pairs, chunk->pairs, chunk->n, words, readings) :
@@ -117,31 +132,40 @@ take_call(evm_chunk *chunk, rc_rpc_reply *reply, const evm_header *header, evm_r
 	if (!decoded && look->method == EVM_MULTICALL)
 	{
 		chunk->useless = true;
-		return evm_chunk_refused(chunk, "eth_call: the answer is not Multicall3's");
+		return put_away(chunk, "eth_call: the answer is not Multicall3's");
 	}
 	if (!decoded)
 		return evm_fail(look, rc_failure_make(RC_FAILURE_MALFORMED, "eth_call: the answer is not what the code returns"));
 	return check_match(look, evm_match_header(look, header, words));
 }
 
+/* The replies to a list that is read by one call at each block */
+static evm_step
+take_calls(evm_chunk *chunk, rc_rpc_reply *replies, evm_reading *tip, evm_reading *depth)
+{
+	evm_look   *look = chunk->look;
+	evm_step	step = EVM_GO_ON;
+
+	if (look->separate_depth)
+		step = evm_take_depth(look, &replies[1]);
+	if (step == EVM_GO_ON)
+		step = take_call(chunk, &replies[0], &look->tip, tip);
+	if (step == EVM_GO_ON && look->separate_depth)
+		step = take_call(chunk, &replies[2], &look->depth, depth);
+	return step;
+}
+
 /* The replies to a chunk */
 static evm_step
 take_replies(evm_chunk *chunk, rc_rpc_reply *replies)
 {
-	evm_look   *look = chunk->look;
-	evm_reading *tip;
-	evm_reading *depth;
-	evm_step	step = EVM_GO_ON;
+	evm_reading *tip = rc_calloc((size_t) chunk->n, sizeof(*tip));
+	evm_reading *depth = rc_calloc((size_t) chunk->n, sizeof(*depth));
+	evm_step	step = chunk->look->method == EVM_PLAIN ?
+		evm_plain_take(chunk, replies, tip, depth) : take_calls(chunk, replies, tip, depth);
 
-	if (look->separate_depth && (step = evm_take_depth(look, &replies[1])) != EVM_GO_ON)
-		return step;
-	tip = rc_calloc((size_t) chunk->n, sizeof(*tip));
-	depth = rc_calloc((size_t) chunk->n, sizeof(*depth));
-	step = take_call(chunk, &replies[0], &look->tip, tip);
-	if (step == EVM_GO_ON && look->separate_depth)
-		step = take_call(chunk, &replies[2], &look->depth, depth);
 	if (step == EVM_GO_ON)
-		evm_chunk_read(chunk, tip, depth);
+		keep_readings(chunk, tip, depth);
 	free(tip);
 	free(depth);
 	return step;
@@ -153,6 +177,7 @@ on_chunk(void *arg, rc_exchange_result *result)
 {
 	evm_chunk  *chunk = arg;
 	evm_look   *look = chunk->look;
+	evm_step	step;
 
 	chunk->exchange = NULL;
 	if (result->failure.text != NULL)
@@ -161,11 +186,11 @@ on_chunk(void *arg, rc_exchange_result *result)
 		if (result->failure.code == RC_FAILURE_TIMED_OUT && chunk->n > 2 * EVM_SHORT_LIST &&
 			chunk->n <= look->learned->max_pairs)
 			look->learned->max_pairs = (chunk->n + 1) / 2;
-		(void) evm_fail(look, result->failure);
-		result->failure.text = NULL;
+		step = evm_fail_exchange(look, result);
 	}
-	else if (take_replies(chunk, result->replies) != EVM_LOOK_OVER)
-		evm_go_on(look);
+	else
+		step = take_replies(chunk, result->replies);
+	look->act(look, step);
 }
 
 /* Sends the chunk's calls: at the tip; the depth's header; at the depth */
@@ -182,7 +207,7 @@ evm_chunk_start(evm_chunk *chunk)
 
 	if (look->method == EVM_PLAIN)
 	{
-		evm_plain_start(chunk);
+		evm_plain_start(chunk, on_chunk);
 		return;
 	}
 	params = look->method == EVM_CREATION ? evm_creation_params : evm_multicall_params;

@@ -72,7 +72,7 @@ list_size(const evm_look *look)
 }
 
 /* Cuts all pairs into lists and starts reading */
-void
+evm_step
 evm_read_all(evm_look *look)
 {
 	int		   *indexes = rc_malloc((size_t) look->npairs * sizeof(int));
@@ -89,12 +89,12 @@ evm_read_all(evm_look *look)
 		add_waiting(look, evm_chunk_new(look, indexes + first, n));
 	}
 	free(indexes);
-	evm_go_on(look);
+	return evm_go_on(look);
 }
 
 /* The endpoint does not read that way: begin again in another, and remember it */
-void
-evm_use_method(evm_look *look, evm_method method)
+static evm_step
+use_method(evm_look *look, evm_method method)
 {
 	static const char *const names[] = {"creation_code", "multicall3", "single_balances"};
 
@@ -107,22 +107,7 @@ evm_use_method(evm_look *look, evm_method method)
 							   rc_field_text("method", names[method])), NULL);
 	evm_drop_chunks(look);
 	look->learned->method = method;
-	evm_read_all(look);
-}
-
-/* The endpoint refused the list; it waits until it is clear what to make of that */
-evm_step
-evm_chunk_refused(evm_chunk *chunk, const char *why)
-{
-	evm_look   *look = chunk->look;
-
-	evm_chunk_unlink(chunk);
-	free(chunk->refusal);
-	chunk->refusal = rc_strdup(why);
-	look->refusals++;
-	chunk->next = look->refused;
-	look->refused = chunk;
-	return EVM_CHUNK_OVER;
+	return evm_read_all(look);
 }
 
 /* An empty list, and the code of Multicall3, have been asked for */
@@ -137,8 +122,7 @@ on_probe(void *arg, rc_exchange_result *result)
 	look->exchange = NULL;
 	if (result->failure.text != NULL)
 	{
-		(void) evm_fail(look, result->failure);
-		result->failure.text = NULL;
+		look->act(look, evm_fail_exchange(look, result));
 		return;
 	}
 	hex = evm_reply_string(&result->replies[0]);
@@ -146,10 +130,10 @@ on_probe(void *arg, rc_exchange_result *result)
 	if (hex != NULL && evm_creation_decode(hex, look->pairs, NULL, 0, words, NULL))
 	{
 		look->probed = true;
-		evm_go_on(look);
+		look->act(look, EVM_GO_ON);
 	}
 	else
-		evm_use_method(look, code != NULL && strlen(code) > 2 ? EVM_MULTICALL : EVM_PLAIN);
+		look->act(look, use_method(look, code != NULL && strlen(code) > 2 ? EVM_MULTICALL : EVM_PLAIN));
 }
 
 /* Does the endpoint run creation code at all? */
@@ -201,7 +185,7 @@ split_chunk(evm_chunk *chunk)
 	add_waiting(look, first);
 }
 
-/* What becomes of a list that was refused; EVM_LOOK_OVER if the look has failed or begun again */
+/* What becomes of a list that was refused; anything but EVM_GO_ON: the look has failed or begun again */
 static evm_step
 handle_refused(evm_look *look)
 {
@@ -220,8 +204,7 @@ handle_refused(evm_look *look)
 		if (look->method == EVM_MULTICALL)
 		{
 			free(why);
-			evm_use_method(look, EVM_PLAIN);
-			return EVM_LOOK_OVER;
+			return use_method(look, EVM_PLAIN);
 		}
 		return evm_fail(look, rc_failure_take(RC_FAILURE_REFUSED, why));
 	}
@@ -266,43 +249,46 @@ is_complete(evm_look *look)
 	return true;
 }
 
-/* Starts what can be started; ends the look when nothing is left */
-void
+/* Puts lists that wait on the wire */
+static void
+start_waiting(evm_look *look)
+{
+	while (look->waiting != NULL && look->nrunning < MAX_RUNNING)
+	{
+		evm_chunk  *chunk = look->waiting;
+
+		look->waiting = chunk->next;
+		chunk->next = look->running;
+		look->running = chunk;
+		look->nrunning++;
+		evm_chunk_start(chunk);
+	}
+}
+
+/* Starts what can be started; never EVM_GO_ON */
+evm_step
 evm_go_on(evm_look *look)
 {
+	evm_step	step;
 	char	   *error;
 
 	if (look->refused != NULL && look->method == EVM_CREATION && !look->probed)
 	{
 		if (look->exchange == NULL)
 			start_probe(look);
-		return;
+		return EVM_UNDER_WAY;
 	}
 	while (look->refused != NULL)
 	{
-		if (handle_refused(look) == EVM_LOOK_OVER)
-			return;
+		if ((step = handle_refused(look)) != EVM_GO_ON)
+			return step;
 	}
-	for (;;)
+	do
 	{
-		while (look->waiting != NULL && look->nrunning < MAX_RUNNING)
-		{
-			evm_chunk  *chunk = look->waiting;
-
-			look->waiting = chunk->next;
-			chunk->next = look->running;
-			look->running = chunk;
-			look->nrunning++;
-			evm_chunk_start(chunk);
-		}
+		start_waiting(look);
 		if (look->nrunning > 0 || look->exchange != NULL)
-			return;
-		if (is_complete(look))
-			break;
-	}
+			return EVM_UNDER_WAY;
+	} while (!is_complete(look));
 	error = everything_refused(look);
-	if (error != NULL)
-		(void) evm_fail(look, rc_failure_take(RC_FAILURE_REFUSED, error));
-	else
-		evm_succeed(look);
+	return error != NULL ? evm_fail(look, rc_failure_take(RC_FAILURE_REFUSED, error)) : EVM_COMPLETE;
 }

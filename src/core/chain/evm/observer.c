@@ -15,6 +15,8 @@
 /* A look begins again when the chain moved under it */
 #define MAX_RESTARTS 2
 
+static void act(evm_look *look, evm_step step);
+
 /* Frees the look, ending what is under way */
 static void
 free_look(evm_look *look)
@@ -25,40 +27,8 @@ free_look(evm_look *look)
 	for (int i = 0; i < look->npairs; i++)
 		free(look->pairs[i].error);
 	free(look->pairs);
+	free(look->failure.text);
 	free(look);
-}
-
-/* The endpoint is at fault; takes over the failure */
-evm_step
-evm_fail(evm_look *look, rc_failure failure)
-{
-	rc_attempt *attempt = look->attempt;
-
-	look->learned->tip.known = false;
-	/* What the failure brought about must not slow the endpoint down for long */
-	if (look->learned->method != EVM_CREATION)
-		look->learned->since_ms = 0;
-	free_look(look);
-	attempt->state = NULL;
-	attempt->failed(attempt, failure);
-	return EVM_LOOK_OVER;
-}
-
-/* The calls of one exchange with the endpoint */
-rc_exchange *
-evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls, rc_exchange_done done, void *arg)
-{
-	rc_attempt *attempt = look->attempt;
-
-	rc_exchange_request request = {
-		.url = attempt->endpoint->url,
-		.timeout_ms = attempt->network->request_timeout_ms,
-		.calls = calls,
-		.ncalls = ncalls,
-		.array_size = &look->learned->array_size
-	};
-
-	return rc_exchange_start(attempt->http, &request, done, arg);
 }
 
 /* Which block the settled amounts are read at */
@@ -90,48 +60,19 @@ choose_depth(evm_look *look)
 	}
 }
 
-/* A reply that must be the header of the depth block */
-evm_step
-evm_take_depth(evm_look *look, rc_rpc_reply *reply)
-{
-	evm_header	header = {0};
-	char	   *error = evm_parse_header(reply, &header);
-
-	if (error != NULL)
-	{
-		free(error);
-		return evm_restart(look, "the block at the confirmation depth is not known");
-	}
-	if (header.number != look->depth_number)
-		return evm_restart(look, "another block than the one asked for");
-	if (look->depth.known && strcmp(header.hash, look->depth.hash) != 0)
-		return evm_restart(look, "two blocks of one height");
-	if (header.number + 1 == look->tip.number)
-	{
-		char		parent[65];
-
-		rc_hex_encode(look->tip.parent, 32, parent);
-		if (strcmp(parent, header.hash + 2) != 0)
-			return evm_restart(look, "the block below the tip is not its parent");
-	}
-	look->depth = header;
-	return EVM_GO_ON;
-}
-
 /* The header of the depth block has come before the calls, because they name its hash */
 static void
 on_depth(void *arg, rc_exchange_result *result)
 {
 	evm_look   *look = arg;
+	evm_step	step;
 
 	look->exchange = NULL;
 	if (result->failure.text != NULL)
-	{
-		(void) evm_fail(look, result->failure);
-		result->failure.text = NULL;
-	}
-	else if (evm_take_depth(look, &result->replies[0]) == EVM_GO_ON)
-		evm_read_all(look);
+		step = evm_fail_exchange(look, result);
+	else if ((step = evm_take_depth(look, &result->replies[0])) == EVM_GO_ON)
+		step = evm_read_all(look);
+	act(look, step);
 }
 
 /* A header as the observation reports it */
@@ -155,15 +96,15 @@ tip_problem(const evm_look *look)
 }
 
 /* The tip is known: choose the depth, read the balances */
-static void
+static evm_step
 start_reading(evm_look *look)
 {
 	look->tip = look->learned->tip;
 	look->pin_by_hash = look->learned->pin_by_hash;
 	choose_depth(look);
 	if (look->separate_depth && look->depth_number > look->tip.number)
-		(void) evm_restart(look, "the depth is above the tip");
-	else if (look->pin_by_hash && look->separate_depth && !look->depth.known)
+		return evm_restart(look, "the depth is above the tip");
+	if (look->pin_by_hash && look->separate_depth && !look->depth.known)
 	{
 		rc_rpc_call call = {"eth_getBlockByNumber", NULL, EVM_MAX_HEADER};
 		char	   *params = rc_asprintf("[\"0x%" PRIx64 "\",false]", look->depth_number);
@@ -171,9 +112,9 @@ start_reading(evm_look *look)
 		call.params = params;
 		look->exchange = evm_ask(look, &call, 1, on_depth, look);
 		free(params);
+		return EVM_UNDER_WAY;
 	}
-	else
-		evm_read_all(look);
+	return evm_read_all(look);
 }
 
 /* What is wrong with the answers about chain id, tip and tagged block; no text: nothing */
@@ -222,10 +163,7 @@ on_tip(void *arg, rc_exchange_result *result)
 		failure = take_tip(look, result->replies, result->nreplies);
 	if (failure.text == NULL)
 		failure = rc_failure_take(RC_FAILURE_BEHIND, tip_problem(look));
-	if (failure.text != NULL)
-		(void) evm_fail(look, failure);
-	else
-		start_reading(look);
+	act(look, failure.text != NULL ? evm_fail(look, failure) : start_reading(look));
 }
 
 /* Asks for chain id, tip and tagged block */
@@ -243,20 +181,6 @@ ask_tip(evm_look *look)
 	look->tip_asked_ms = rc_now_ms();
 	look->exchange = evm_ask(look, calls, tag != NULL ? 3 : 2, on_tip, look);
 	free(tag_params);
-}
-
-/* The chain moved, or the answers come from several nodes: once more with a fresh tip */
-evm_step
-evm_restart(evm_look *look, const char *why)
-{
-	if (look->restarts++ >= MAX_RESTARTS)
-		return evm_fail(look, rc_failure_make(RC_FAILURE_INCONSISTENT, "inconsistent answers: %s", why));
-	if (look->exchange != NULL)
-		rc_exchange_cancel(look->exchange);
-	evm_drop_chunks(look);
-	look->learned->tip.known = false;
-	ask_tip(look);
-	return EVM_LOOK_OVER;
 }
 
 /* Fills in a request's result */
@@ -286,8 +210,8 @@ set_result(const evm_look *look, evm_pair *pair, rc_result *result)
 }
 
 /* Everything was read */
-void
-evm_succeed(evm_look *look)
+static void
+succeed(evm_look *look)
 {
 	rc_attempt *attempt = look->attempt;
 	rc_observation *observation = attempt->observation;
@@ -299,6 +223,64 @@ evm_succeed(evm_look *look)
 	free_look(look);
 	attempt->state = NULL;
 	attempt->succeeded(attempt);
+}
+
+/* The endpoint is at fault */
+static void
+fail(evm_look *look)
+{
+	rc_attempt *attempt = look->attempt;
+	rc_failure	failure = look->failure;
+
+	look->failure.text = NULL;
+	look->learned->tip.known = false;
+	/* What the failure brought about must not slow the endpoint down for long */
+	if (look->learned->method != EVM_CREATION)
+		look->learned->since_ms = 0;
+	free_look(look);
+	attempt->state = NULL;
+	attempt->failed(attempt, failure);
+}
+
+/* The chain moved, or the answers come from several nodes: once more with a fresh tip */
+static void
+begin_again(evm_look *look)
+{
+	if (look->restarts++ >= MAX_RESTARTS)
+	{
+		(void) evm_fail(look, rc_failure_make(RC_FAILURE_INCONSISTENT, "inconsistent answers: %s", look->moved));
+		fail(look);
+		return;
+	}
+	if (look->exchange != NULL)
+		rc_exchange_cancel(look->exchange);
+	evm_drop_chunks(look);
+	look->learned->tip.known = false;
+	ask_tip(look);
+}
+
+/* Does what a step came to; the look may be freed afterwards */
+static void
+act(evm_look *look, evm_step step)
+{
+	if (step == EVM_GO_ON || step == EVM_CHUNK_OVER)
+		step = evm_go_on(look);
+	switch (step)
+	{
+		case EVM_COMPLETE:
+			succeed(look);
+			break;
+		case EVM_MOVED:
+			begin_again(look);
+			break;
+		case EVM_FAILED:
+			fail(look);
+			break;
+		case EVM_GO_ON:
+		case EVM_CHUNK_OVER:
+		case EVM_UNDER_WAY:
+			break;
+	}
 }
 
 /* NULL, or what is wrong with the request's addresses */
@@ -394,11 +376,12 @@ start(rc_attempt *attempt)
 
 	attempt->state = look;
 	look->attempt = attempt;
+	look->act = act;
 	look->started_ms = rc_now_ms();
 	look->learned = get_learned(attempt->endpoint);
 	parse_requests(look);
 	if (is_tip_fresh(look))
-		start_reading(look);
+		act(look, start_reading(look));
 	else
 		ask_tip(look);
 }

@@ -69,13 +69,11 @@ take_readings(evm_chunk *chunk, rc_rpc_reply *replies, evm_reading *tip, evm_rea
 }
 
 /* The replies: the tip's header, the depth's header, then the balances */
-static evm_step
-take_replies(evm_chunk *chunk, rc_rpc_reply *replies)
+evm_step
+evm_plain_take(evm_chunk *chunk, rc_rpc_reply *replies, evm_reading *tip, evm_reading *depth)
 {
 	evm_look   *look = chunk->look;
 	evm_header	tip_header = {0};
-	evm_reading *tip;
-	evm_reading *depth;
 	evm_step	step;
 	char	   *error = evm_parse_header(&replies[0], &tip_header);
 
@@ -86,41 +84,13 @@ take_replies(evm_chunk *chunk, rc_rpc_reply *replies)
 	}
 	if (look->separate_depth && (step = evm_take_depth(look, &replies[1])) != EVM_GO_ON)
 		return step;
-	tip = rc_calloc((size_t) chunk->n, sizeof(*tip));
-	depth = rc_calloc((size_t) chunk->n, sizeof(*depth));
 	error = take_readings(chunk, replies + (look->separate_depth ? 2 : 1), tip, depth);
-	if (error != NULL)
-		step = evm_fail(look, rc_failure_take(RC_FAILURE_MALFORMED, error));
-	else
-	{
-		evm_chunk_read(chunk, tip, depth);
-		step = EVM_GO_ON;
-	}
-	free(tip);
-	free(depth);
-	return step;
+	return error != NULL ? evm_fail(look, rc_failure_take(RC_FAILURE_MALFORMED, error)) : EVM_GO_ON;
 }
 
-/* The exchange has ended */
-static void
-on_plain(void *arg, rc_exchange_result *result)
-{
-	evm_chunk  *chunk = arg;
-	evm_look   *look = chunk->look;
-
-	chunk->exchange = NULL;
-	if (result->failure.text != NULL)
-	{
-		(void) evm_fail(look, result->failure);
-		result->failure.text = NULL;
-	}
-	else if (take_replies(chunk, result->replies) != EVM_LOOK_OVER)
-		evm_go_on(look);
-}
-
-/* Sends the calls of a list */
+/* Sends the calls of a list; done is list.c's */
 void
-evm_plain_start(evm_chunk *chunk)
+evm_plain_start(evm_chunk *chunk, rc_exchange_done done)
 {
 	evm_look   *look = chunk->look;
 	int			most = 2 + 2 * chunk->n;
@@ -149,7 +119,7 @@ evm_plain_start(evm_chunk *chunk)
 			n++;
 		}
 	}
-	chunk->exchange = evm_ask(look, calls, n, on_plain, chunk);
+	chunk->exchange = evm_ask(look, calls, n, done, chunk);
 	for (int i = 0; i < n; i++)
 		free(params[i]);
 	free(params);

@@ -117,7 +117,7 @@ on_code(void *arg, rc_exchange_result *result)
 			judge_token(look, tokens[i], &result->replies[i * each],
 						each == 2 ? &result->replies[i * each + 1] : NULL);
 	}
-	evm_go_on(look);
+	look->act(look, EVM_GO_ON);
 }
 
 /* Asks for the code of the tokens that gave no number; false if there are none */
