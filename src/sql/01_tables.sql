@@ -90,13 +90,19 @@ CREATE TABLE former_sources (
 	source_id int NOT NULL
 );
 
+-- A domain, as a session reads its condition once; a table's is read from the
+-- catalog by every statement that writes a row.
+CREATE DOMAIN _open_status AS text CHECK (VALUE IN ('pending', 'detected'));
+
+COMMENT ON DOMAIN _open_status IS 'The status of a request that is observed';
+
 -- One row per open request.
 CREATE UNLOGGED TABLE queue (
 	seq bigint GENERATED ALWAYS AS IDENTITY,	-- order of arrival; a changed request arrives anew
 	source_id int NOT NULL,
 	network_id int NOT NULL,
 	request_id text NOT NULL,
-	status text NOT NULL CHECK (status IN ('pending', 'detected')),
+	status _open_status NOT NULL,
 	expected numeric(78,0),		-- minor units; null: anything above 0
 	address text,
 	token_contract text,		-- null: the chain's native asset
