@@ -8,6 +8,15 @@
 #include "catalog/pg_proc.h"
 #include "utils/syscache.h"
 
+PG_FUNCTION_INFO_V1(reconciler_is_restricted);
+
+/* Is this code that the session's user doesn't run as himself? */
+Datum
+reconciler_is_restricted(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(InSecurityRestrictedOperation());
+}
+
 Oid
 rc_extension_owner(FunctionCallInfo fcinfo)
 {

@@ -457,7 +457,11 @@ EXCEPTION WHEN OTHERS THEN
 		RAISE;
 	END IF;
 	RAISE WARNING 'table % could not be resynced: %', s.relation, SQLERRM USING ERRCODE = SQLSTATE;
-	PERFORM reconciler._note_resync(s.source_id, NULL, NULL);
+	BEGIN
+		PERFORM reconciler._note_resync(s.source_id, NULL, NULL);
+	EXCEPTION WHEN lock_not_available THEN
+		NULL;		-- its owner resyncs it in a transaction that is open still
+	END;
 	RETURN 0;
 END $$;
 

@@ -1,6 +1,14 @@
 -- Leases: fencing tokens, renew, release, and when something comes due. A batch row
 -- carries the lease of all requests in its run of the queue.
 
+-- Code that the server runs as somebody else than the session: a trigger while a
+-- worker sets a status, a function of an index that autovacuum analyses.
+CREATE FUNCTION _is_restricted() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'reconciler_is_restricted';
+
+COMMENT ON FUNCTION _is_restricted() IS
+'Whether this runs in a security-restricted operation, that is, in a session of which it isn''t the master';
+
 -- What is called by every claim or settle sets nothing of its own: it runs by the
 -- search_path and the planner's settings of the protocol's functions.
 CREATE FUNCTION _check_worker(worker_id text)
@@ -8,6 +16,10 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
+	IF reconciler._is_restricted() THEN
+		RAISE EXCEPTION 'what workers call can''t be called by a trigger or an index in another role''s session'
+			USING ERRCODE = 'insufficient_privilege', HINT = 'Call it from a session of the worker''s own.';
+	END IF;
 	IF worker_id IS NULL THEN
 		RAISE EXCEPTION 'worker_id must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
@@ -35,13 +47,14 @@ $$;
 COMMENT ON FUNCTION _check_lease(interval) IS 'Refuses a lease that would outlast a dead worker for long';
 
 -- Workers in the server run as its superuser, whom nobody else can pass for:
--- SET ROLE and SECURITY DEFINER leave the session's user as it is.
+-- SET ROLE and SECURITY DEFINER leave the session's user as it is. Code of others
+-- runs in such sessions, too, but in a security-restricted operation only.
 CREATE FUNCTION _is_trusted()
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user
+	SELECT r.rolsuper AND NOT reconciler._is_restricted() FROM pg_roles AS r WHERE r.rolname = session_user
 $$;
 
 COMMENT ON FUNCTION _is_trusted() IS

@@ -114,7 +114,7 @@ COMMENT ON FUNCTION _expire_invalid(networks, text) IS
 
 CREATE FUNCTION _resyncs_due()
 RETURNS SETOF sources
-LANGUAGE sql STABLE
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH judged AS (
@@ -128,8 +128,10 @@ AS $$
 	)
 	SELECT (j.s).* FROM judged AS j WHERE j.urgent
 	UNION ALL
-	-- One table a call, so that no worker is away for long
-	(SELECT (j.s).* FROM judged AS j WHERE j.hourly AND NOT j.urgent ORDER BY j.resynced_at LIMIT 1)
+	-- One table a call, so that no worker is away for long; none that its owner is resyncing
+	(SELECT (j.s).* FROM (SELECT * FROM judged AS k WHERE k.hourly AND NOT k.urgent ORDER BY k.resynced_at OFFSET 0) AS j
+		CROSS JOIN LATERAL (SELECT FROM reconciler.resyncs AS r WHERE r.source_id = (j.s).source_id FOR UPDATE SKIP LOCKED) AS free
+	 LIMIT 1)
 $$;
 
 COMMENT ON FUNCTION _resyncs_due() IS
@@ -142,6 +144,7 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 AS $$
 DECLARE
+	id int;
 	n reconciler.networks;
 	s reconciler.sources;
 	changes bigint := 0;
@@ -163,10 +166,13 @@ BEGIN
 		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), changes;
 	END IF;
 	-- Last, as it locks rows of the application's.
-	FOR n IN
-		SELECT r.* FROM reconciler.networks AS r
+	-- No cursor is open meanwhile: a trigger could fetch from it, by its name.
+	FOREACH id IN ARRAY ARRAY(
+		SELECT r.network_id FROM reconciler.networks AS r
 		WHERE r.enabled AND EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = r.network_id AND q.invalid IS NOT NULL)
+		ORDER BY 1)
 	LOOP
+		SELECT * INTO n FROM reconciler.networks AS r WHERE r.network_id = id;
 		PERFORM reconciler._expire_invalid(n, worker_id);
 	END LOOP;
 	RETURN changes;

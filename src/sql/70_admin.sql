@@ -63,6 +63,8 @@ BEGIN
 	END IF;
 	SELECT * INTO q FROM reconciler.queue AS k WHERE k.source_id = of_source AND k.request_id = of_request;
 	SELECT * INTO n FROM reconciler.networks AS k WHERE k.network_id = q.network_id;
+	-- The caller's session shows the values that statements are given (debug_print_plan).
+	n.endpoints := NULL;
 	SELECT * INTO b FROM reconciler.batches AS k WHERE k.network_id = q.network_id AND k.lo <= q.seq AND k.hi > q.seq;
 	IF q.followed THEN
 		SELECT l.network_id, l.lease_owner, l.lease_until, l.due_at, l.error
