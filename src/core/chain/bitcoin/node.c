@@ -60,6 +60,7 @@ free_follow(rc_follow *follow)
 	json_object_put(follow->recent);
 	free(follow->wanted.items);
 	free(follow->back_problem);
+	free(follow->failure.text);
 	rc_endpoint_walk_end(&follow->walk);
 	free(follow->token);
 	free_followed(follow->result);
@@ -78,95 +79,73 @@ deliver(void *arg)
 	free_follow(follow);
 }
 
-void
-rc_follow_end(rc_follow *follow)
+static void
+end(rc_follow *follow)
 {
 	follow->ended = true;
 	if (follow->timer == NULL)
 		follow->timer = rc_http_after(follow->http, 0, deliver, follow);
 }
 
-/* What a statement's status means for the step; true: go on */
-bool
-rc_follow_went_well(rc_follow *follow, rc_store_status status)
-{
-	if (status == RC_STORE_OK)
-		return true;
-	if (status == RC_STORE_REFUSED)
-	{
-		rc_follow_fail(follow, -1, rc_strdup("the database refuses what it answered"));
-		return false;
-	}
-	if (status == RC_STORE_LEASE_LOST)
-		follow->result->lease_lost = true;
-	else
-		follow->result->failure = rc_strdup("a statement failed: see the log");
-
-	/* An error leaves the lease to its end; the cursor stands where it stood */
-	rc_follow_end(follow);
-	return false;
-}
-
-/* No endpoint is left: the database is told why */
-static void
+/* No endpoint is left: the database is told why; takes over why */
+static follow_step
 settle_failure(rc_follow *follow, char *failure)
 {
 	rc_store_status status = rc_cursor_fail(&follow->lease, failure, follow->walk.asked, &follow->result->outcomes);
+	follow_step step = rc_follow_written(follow, status);
 
-	if (rc_follow_went_well(follow, status))
+	if (step == FOLLOW_END)
 	{
-		follow->result->failure = failure;
-		rc_follow_end(follow);
-	}
-	else
 		free(failure);
+		return step;
+	}
+	/* Written, or refused: there is no endpoint that could be asked in its place */
+	follow->result->failure = failure;
+	return FOLLOW_END;
 }
 
 /* The next endpoint is asked from the beginning, if there is one */
-static void
+static follow_step
 ask_next_endpoint(rc_follow *follow)
 {
 	follow->idle_restarts = 0;
 	follow->endpoint = rc_endpoint_walk_next(&follow->walk);
 	if (follow->endpoint != NULL)
-		rc_follow_go_to(follow, STAGE_INFO);
-	else
-		settle_failure(follow, rc_endpoint_walk_problem(&follow->walk));
+		return rc_follow_go_to(follow, STAGE_INFO);
+	return settle_failure(follow, rc_endpoint_walk_problem(&follow->walk));
 }
 
-/* The endpoint is at fault: another one is asked from the beginning, if there is one. Takes over why */
-void
-rc_follow_failed(rc_follow *follow, rc_failure why)
+/* The endpoint is at fault: another one is asked from the beginning, if there is one */
+static follow_step
+leave_endpoint(rc_follow *follow)
 {
+	rc_failure	why = follow->failure;
 	char	   *failure;
 
+	follow->failure.text = NULL;
 	rc_endpoint_walk_failed(&follow->walk, why);
 	failure = rc_asprintf("%s: %s", follow->endpoint->shown, follow->endpoint->error);
 	rc_log_change(follow->host, RC_LOG_WARNING, "endpoint failed, trying the next",
 				  RC_FIELDS(rc_field_text("chain", follow->network->chain),
 							rc_field_text("network", follow->network->network)), failure);
 	free(failure);
-	ask_next_endpoint(follow);
-}
-
-void
-rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error)
-{
-	rc_follow_failed(follow, (rc_failure) {RC_FAILURE_MALFORMED, error, retry_after_ms});
+	return ask_next_endpoint(follow);
 }
 
 /* What is left to do waits for the next step, which may begin at once */
-void
-rc_follow_leave_rest(rc_follow *follow)
+static follow_step
+leave_rest(rc_follow *follow)
 {
+	follow_step step;
+
 	follow->result->more = true;
-	if (rc_follow_went_well(follow, rc_cursor_release(&follow->lease, true)))
-		rc_follow_end(follow);
+	step = rc_follow_written(follow, rc_cursor_release(&follow->lease, true));
+	return step == FOLLOW_GO_ON ? FOLLOW_END : step;
 }
 
 /* The chain has moved since this step began; or different nodes have answered */
-void
-rc_follow_begin_again(rc_follow *follow)
+static follow_step
+begin_again(rc_follow *follow)
 {
 	if (follow->result->blocks > follow->blocks_at_restart)
 		follow->idle_restarts = 0;
@@ -174,109 +153,13 @@ rc_follow_begin_again(rc_follow *follow)
 	follow->idle_restarts++;
 	follow->restarts++;
 	if (follow->idle_restarts <= MAX_RESTARTS && follow->restarts <= MAX_RESTARTS_IN_ALL)
-		rc_follow_go_to(follow, STAGE_INFO);
-	else
-	{
-		follow->restarts = 0;
-		rc_follow_failed(follow, rc_failure_make(RC_FAILURE_INCONSISTENT,
-												 "its answers contradict each other: several nodes behind one address?"));
-	}
+		return rc_follow_go_to(follow, STAGE_INFO);
+	follow->restarts = 0;
+	return rc_follow_failed(follow, rc_failure_make(RC_FAILURE_INCONSISTENT,
+													"its answers contradict each other: several nodes behind one address?"));
 }
 
-struct json_object *
-rc_follow_member(struct json_object *object, const char *name, enum json_type type)
-{
-	struct json_object *member;
-
-	if (!json_object_is_type(object, json_type_object) ||
-		!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, type))
-		return NULL;
-	return member;
-}
-
-bool
-rc_follow_is_hash(const char *text)
-{
-	return text != NULL && strlen(text) == RC_BTC_HASH_SIZE - 1 &&
-		strspn(text, "0123456789abcdef") == RC_BTC_HASH_SIZE - 1;
-}
-
-/* The block hash that a call answered; NULL if it is none */
-const char *
-rc_follow_hash_of(const rc_rpc_reply *reply)
-{
-	const char *text = json_object_is_type(reply->result, json_type_string) ?
-		json_object_get_string(reply->result) : NULL;
-
-	return reply->error == NULL && rc_follow_is_hash(text) ? text : NULL;
-}
-
-/* The outputs as JSON: [[txid, index, script, satoshi], …] */
-char *
-rc_follow_outputs_to_json(const rc_btc_outputs *outputs)
-{
-	rc_buffer	json = {0};
-
-	rc_buffer_append(&json, "[", 1);
-	for (size_t i = 0; i < outputs->n; i++)
-	{
-		const rc_btc_output *output = &outputs->items[i];
-		char		script[RC_BTC_SCRIPT_HEX_SIZE];
-
-		rc_btc_script_to_hex(&output->script, script);
-		rc_buffer_printf(&json, "%s[\"%s\",%" PRIu32 ",\"%s\",%" PRIu64 "]", i > 0 ? "," : "",
-						 output->txid, output->index, script, output->satoshi);
-	}
-	rc_buffer_append(&json, "]", 2);
-	return json.data;
-}
-
-/* The node has answered the call of the stage */
-static void
-on_answer(void *arg, rc_exchange_result *result)
-{
-	rc_follow  *follow = arg;
-	rc_rpc_reply *replies = result->replies;
-	int			nreplies = result->nreplies;
-
-	follow->call = NULL;
-	if (result->failure.text != NULL)
-	{
-		rc_follow_failed(follow, result->failure);
-		result->failure.text = NULL;
-		return;
-	}
-	switch (follow->stage)
-	{
-		case STAGE_INFO:
-			rc_follow_on_info(follow, replies);
-			break;
-		case STAGE_POSITION:
-			rc_follow_on_position(follow, replies);
-			break;
-		case STAGE_FORK:
-			rc_follow_on_fork(follow, replies, nreplies);
-			break;
-		case STAGE_HASHES:
-			rc_follow_on_hashes(follow, replies, nreplies);
-			break;
-		case STAGE_BLOCK:
-			rc_follow_on_block(follow, replies);
-			break;
-		case STAGE_BACK:
-			rc_follow_on_back(follow, replies);
-			break;
-		case STAGE_MEMPOOL:
-			rc_follow_on_mempool(follow, replies);
-			break;
-		case STAGE_TRANSACTIONS:
-			rc_follow_on_transactions(follow, replies, nreplies);
-			break;
-		case STAGE_CHECK:
-			rc_follow_on_check(follow, replies);
-			break;
-	}
-}
+static void on_answer(void *arg, rc_exchange_result *result);
 
 /* Blocks' hashes by height, in one call */
 static int
@@ -338,7 +221,7 @@ ask_info(rc_follow *follow)
 	ask(follow, calls, 3, 0);
 }
 
-static void
+static follow_step
 ask_many_hashes(rc_follow *follow)
 {
 	size_t		most = json_object_array_length(follow->recent) + HASHES_AT_A_TIME;
@@ -348,10 +231,9 @@ ask_many_hashes(rc_follow *follow)
 
 	if (n > 0)
 		ask(follow, calls, n, 0);
-	else
-		rc_follow_on_fork(follow, NULL, 0);
 	free(calls);
 	free(params);
+	return n > 0 ? FOLLOW_UNDER_WAY : rc_follow_on_fork(follow, NULL, 0);
 }
 
 static void
@@ -384,13 +266,12 @@ ask_block(rc_follow *follow, const char *hash)
 }
 
 /* Asks the node what the stage wants to know */
-void
-rc_follow_go_to(rc_follow *follow, stage stage)
+static follow_step
+ask_for_stage(rc_follow *follow)
 {
 	char		params[RC_BTC_HASH_SIZE + 16];
 
-	follow->stage = stage;
-	switch (stage)
+	switch (follow->stage)
 	{
 		case STAGE_INFO:
 			ask_info(follow);
@@ -401,8 +282,7 @@ rc_follow_go_to(rc_follow *follow, stage stage)
 			break;
 		case STAGE_FORK:
 		case STAGE_HASHES:
-			ask_many_hashes(follow);
-			break;
+			return ask_many_hashes(follow);
 		case STAGE_BLOCK:
 			ask_block(follow, follow->run.hashes[follow->run.at]);
 			break;
@@ -419,6 +299,82 @@ rc_follow_go_to(rc_follow *follow, stage stage)
 			ask_one(follow, "getbestblockhash", "[]", 0);
 			break;
 	}
+	return FOLLOW_UNDER_WAY;
+}
+
+/* The stage's answer */
+static follow_step
+take_answer(rc_follow *follow, rc_rpc_reply *replies, int nreplies)
+{
+	switch (follow->stage)
+	{
+		case STAGE_INFO:
+			return rc_follow_on_info(follow, replies);
+		case STAGE_POSITION:
+			return rc_follow_on_position(follow, replies);
+		case STAGE_FORK:
+			return rc_follow_on_fork(follow, replies, nreplies);
+		case STAGE_HASHES:
+			return rc_follow_on_hashes(follow, replies, nreplies);
+		case STAGE_BLOCK:
+			return rc_follow_on_block(follow, replies);
+		case STAGE_BACK:
+			return rc_follow_on_back(follow, replies);
+		case STAGE_MEMPOOL:
+			return rc_follow_on_mempool(follow, replies);
+		case STAGE_TRANSACTIONS:
+			return rc_follow_on_transactions(follow, replies, nreplies);
+		case STAGE_CHECK:
+			return rc_follow_on_check(follow, replies);
+	}
+	return FOLLOW_END;
+}
+
+/* Does what a stage came to, until the node has been asked or the step ends */
+static void
+act(rc_follow *follow, follow_step step)
+{
+	while (step != FOLLOW_UNDER_WAY)
+	{
+		switch (step)
+		{
+			case FOLLOW_ASK:
+				step = ask_for_stage(follow);
+				break;
+			case FOLLOW_BEGIN_AGAIN:
+				step = begin_again(follow);
+				break;
+			case FOLLOW_LEAVE_REST:
+				step = leave_rest(follow);
+				break;
+			case FOLLOW_FAILED:
+				step = leave_endpoint(follow);
+				break;
+			case FOLLOW_GO_ON:
+			case FOLLOW_UNDER_WAY:
+			case FOLLOW_END:
+				end(follow);
+				return;
+		}
+	}
+}
+
+/* The node has answered the call of the stage */
+static void
+on_answer(void *arg, rc_exchange_result *result)
+{
+	rc_follow  *follow = arg;
+	follow_step step;
+
+	follow->call = NULL;
+	if (result->failure.text != NULL)
+	{
+		step = rc_follow_failed(follow, result->failure);
+		result->failure.text = NULL;
+	}
+	else
+		step = take_answer(follow, result->replies, result->nreplies);
+	act(follow, step);
 }
 
 /* Takes over what the claim says; false: nothing was claimed */
@@ -455,7 +411,7 @@ take_claim(rc_follow *follow, const rc_rows *rows)
 }
 
 /* The claim succeeded: whom to ask? */
-static void
+static follow_step
 begin(rc_follow *follow)
 {
 	follow->result->claimed = true;
@@ -463,10 +419,9 @@ begin(rc_follow *follow)
 	rc_endpoint_walk_begin(&follow->walk, follow->network->endpoints, follow->network->nendpoints);
 	follow->chain = rc_btc_network_of(follow->network->network);
 	if (follow->chain == NULL)
-		settle_failure(follow, rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
-										   follow->network->network));
-	else
-		ask_next_endpoint(follow);
+		return settle_failure(follow, rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
+												  follow->network->network));
+	return ask_next_endpoint(follow);
 }
 
 rc_follow *
@@ -490,9 +445,9 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 	status = rc_cursor_claim(store, worker_id, network, &rows);
 	follow->result->stale = status == RC_STORE_STALE;
 	if (status == RC_STORE_OK && take_claim(follow, &rows))
-		begin(follow);
+		act(follow, begin(follow));
 	else
-		rc_follow_end(follow);
+		end(follow);
 	rc_rows_free(&rows);
 	return follow;
 }

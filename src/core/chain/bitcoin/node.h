@@ -1,4 +1,4 @@
-/* node.h: a step along a Bitcoin chain; node.c runs it, node_blocks.c and node_transactions.c are its stages */
+/* node.h: a step along a Bitcoin chain; node.c runs it, node_blocks.c and node_transactions.c are its stages, node_step.c is what they use */
 #ifndef RC_BTC_NODE_H
 #define RC_BTC_NODE_H
 
@@ -56,6 +56,18 @@ typedef enum stage
 	STAGE_CHECK
 } stage;
 
+/* What a stage came to: node.c acts on it */
+typedef enum follow_step
+{
+	FOLLOW_GO_ON,				/* the stage is not over */
+	FOLLOW_UNDER_WAY,			/* the node has been asked */
+	FOLLOW_ASK,					/* what follow->stage wants to know */
+	FOLLOW_BEGIN_AGAIN,			/* the chain has moved since the step began, or different nodes have answered */
+	FOLLOW_LEAVE_REST,			/* to the next step, which may begin at once */
+	FOLLOW_FAILED,				/* the endpoint is at fault: follow->failure */
+	FOLLOW_END
+} follow_step;
+
 struct rc_follower
 {
 	rc_mempool *mempool;
@@ -95,6 +107,7 @@ struct rc_follow
 	rc_exchange *call;
 	rc_timer   *timer;
 	stage		stage;
+	rc_failure	failure;		/* of FOLLOW_FAILED */
 	bool		ended;
 	int			restarts;		/* in all */
 	int			idle_restarts;	/* since a block was read */
@@ -123,18 +136,15 @@ struct rc_follow
 	rc_followed *result;
 };
 
-/* Of node.c. Whatever ends or changes the stage is the last thing that a stage calls. */
-extern void rc_follow_go_to(rc_follow *follow, stage stage);
-extern void rc_follow_end(rc_follow *follow);
+/* Of node_step.c: the endpoint is asked what that stage wants to know */
+extern follow_step rc_follow_go_to(rc_follow *follow, stage stage);
 
 /* The endpoint is at fault; takes over the failure. rc_follow_fail: it is malformed, with error as its text */
-extern void rc_follow_failed(rc_follow *follow, rc_failure failure);
-extern void rc_follow_fail(rc_follow *follow, long retry_after_ms, char *error);
+extern follow_step rc_follow_failed(rc_follow *follow, rc_failure failure);
+extern follow_step rc_follow_fail(rc_follow *follow, char *error);
 
-/* What a statement's status means for the step; false: it has ended */
-extern bool rc_follow_went_well(rc_follow *follow, rc_store_status status);
-extern void rc_follow_leave_rest(rc_follow *follow);
-extern void rc_follow_begin_again(rc_follow *follow);
+/* What a statement's status means for the step; FOLLOW_GO_ON: it went well */
+extern follow_step rc_follow_written(rc_follow *follow, rc_store_status status);
 
 /* A member of that type, or NULL */
 extern struct json_object *rc_follow_member(struct json_object *object, const char *name, enum json_type type);
@@ -146,20 +156,20 @@ extern const char *rc_follow_hash_of(const rc_rpc_reply *reply);
 /* Malloc'd JSON: [[txid, index, script, satoshi], …] */
 extern char *rc_follow_outputs_to_json(const rc_btc_outputs *outputs);
 
-/* Of node_blocks.c: what the answers of its stages lead to */
-extern void rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies);
-extern void rc_follow_on_position(rc_follow *follow, const rc_rpc_reply *reply);
-extern void rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
-extern void rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
-extern void rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies);
-extern void rc_follow_on_back(rc_follow *follow, const rc_rpc_reply *replies);
-
 /* The height and hash of entry i of the blocks read before, highest first */
 extern const char *rc_follow_recent_block(const rc_follow *follow, size_t i, int64_t *height);
 
+/* Of node_blocks.c: what the answers of its stages lead to */
+extern follow_step rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies);
+extern follow_step rc_follow_on_position(rc_follow *follow, const rc_rpc_reply *reply);
+extern follow_step rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern follow_step rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern follow_step rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies);
+extern follow_step rc_follow_on_back(rc_follow *follow, const rc_rpc_reply *replies);
+
 /* Of node_transactions.c: likewise */
-extern void rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply);
-extern void rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
-extern void rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply);
+extern follow_step rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply);
+extern follow_step rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nreplies);
+extern follow_step rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply);
 
 #endif

@@ -22,15 +22,17 @@ give_up_looking_back(rc_follow *follow)
 	follow->back_done = true;
 }
 
-/* Marks requests that came after their payment may have been mined; false: the step has ended */
-static bool
+/* Marks requests that came after their payment may have been mined */
+static follow_step
 begin_to_look_back(rc_follow *follow)
 {
 	rc_look_back back;
+	follow_step step;
 
 	follow->look_back_due = false;
-	if (!rc_follow_went_well(follow, rc_look_back_begin(&follow->lease, &back)))
-		return false;
+	step = rc_follow_written(follow, rc_look_back_begin(&follow->lease, &back));
+	if (step != FOLLOW_GO_ON)
+		return step;
 	follow->back = back.requests > 0 && back.hash != NULL;
 	if (follow->back)
 	{
@@ -39,25 +41,29 @@ begin_to_look_back(rc_follow *follow)
 		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", back.hash);
 	}
 	free(back.hash);
-	return true;
+	return FOLLOW_GO_ON;
 }
 
 /* New blocks are read: now for requests that came after their payment, then the mempool */
-static void
+static follow_step
 after_blocks(rc_follow *follow)
 {
-	if (!follow->back && follow->look_back_due && !begin_to_look_back(follow))
-		return;
+	if (!follow->back && follow->look_back_due)
+	{
+		follow_step step = begin_to_look_back(follow);
+
+		if (step != FOLLOW_GO_ON)
+			return step;
+	}
 	if (follow->back && !follow->back_done && follow->back_next < follow->prune_height)
 		give_up_looking_back(follow);
 	if (follow->back && !follow->back_done && follow->result->blocks < MAX_BLOCKS)
-		rc_follow_go_to(follow, STAGE_BACK);
-	else
-		rc_follow_go_to(follow, STAGE_MEMPOOL);
+		return rc_follow_go_to(follow, STAGE_BACK);
+	return rc_follow_go_to(follow, STAGE_MEMPOOL);
 }
 
 /* The cursor is on the node's chain: reads on from it */
-static void
+static follow_step
 read_on(rc_follow *follow)
 {
 	int64_t		next = follow->height + 1;
@@ -69,20 +75,14 @@ read_on(rc_follow *follow)
 			next = follow->prune_height;
 	}
 	else if (next < follow->prune_height)
-	{
-		rc_follow_fail(follow, -1, rc_asprintf("the node has pruned block %" PRId64 ", the next one to read: add a node that has it,"
-									 " or SELECT reconciler.restart_cursor(…) to do without", next));
-		return;
-	}
+		return rc_follow_fail(follow, rc_asprintf("the node has pruned block %" PRId64 ", the next one to read: add a node that"
+												  " has it, or SELECT reconciler.restart_cursor(…) to do without", next));
 	if (next > follow->tip_height)
-		after_blocks(follow);
-	else
-	{
-		memset(&follow->run, 0, sizeof(follow->run));
-		follow->run.next = next;
-		follow->run.end = follow->tip_height;
-		rc_follow_go_to(follow, STAGE_HASHES);
-	}
+		return after_blocks(follow);
+	memset(&follow->run, 0, sizeof(follow->run));
+	follow->run.next = next;
+	follow->run.end = follow->tip_height;
+	return rc_follow_go_to(follow, STAGE_HASHES);
 }
 
 /* What is wrong with the node's answers to STAGE_INFO, malloc'd; or NULL, with the tip taken */
@@ -155,52 +155,39 @@ tip_problem(const rc_follow *follow, struct json_object *info)
 	return NULL;
 }
 
-void
+follow_step
 rc_follow_on_info(rc_follow *follow, rc_rpc_reply *replies)
 {
 	char	   *problem = take_info(follow, replies);
 
 	if (problem == NULL && (problem = tip_problem(follow, replies[0].result)) != NULL)
-		rc_follow_failed(follow, rc_failure_take(RC_FAILURE_BEHIND, problem));
-	else if (problem != NULL)
-		rc_follow_fail(follow, -1, problem);
-	else if (follow->height < 0 || strcmp(follow->hash, follow->tip_hash) == 0)
-		read_on(follow);
-	else if (follow->height <= follow->tip_height)
-		rc_follow_go_to(follow, STAGE_POSITION);
-	else
-		rc_follow_go_to(follow, STAGE_FORK);
+		return rc_follow_failed(follow, rc_failure_take(RC_FAILURE_BEHIND, problem));
+	if (problem != NULL)
+		return rc_follow_fail(follow, problem);
+	if (follow->height < 0 || strcmp(follow->hash, follow->tip_hash) == 0)
+		return read_on(follow);
+	return rc_follow_go_to(follow, follow->height <= follow->tip_height ? STAGE_POSITION : STAGE_FORK);
 }
 
-void
+follow_step
 rc_follow_on_position(rc_follow *follow, const rc_rpc_reply *reply)
 {
 	const char *hash = rc_follow_hash_of(reply);
 
 	if (hash == NULL)
-		rc_follow_begin_again(follow);
-	else if (strcmp(hash, follow->hash) == 0)
-		read_on(follow);
-	else
-		rc_follow_go_to(follow, STAGE_FORK);
-}
-
-/* The height and hash of entry i of the blocks read before */
-const char *
-rc_follow_recent_block(const rc_follow *follow, size_t i, int64_t *height)
-{
-	struct json_object *block = json_object_array_get_idx(follow->recent, i);
-
-	*height = json_object_get_int64(json_object_array_get_idx(block, 0));
-	return json_object_get_string(json_object_array_get_idx(block, 1));
+		return FOLLOW_BEGIN_AGAIN;
+	if (strcmp(hash, follow->hash) == 0)
+		return read_on(follow);
+	return rc_follow_go_to(follow, STAGE_FORK);
 }
 
 /* Undoes down to the highest block that the node has too */
-void
+follow_step
 rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 {
 	int64_t		height;
 	int64_t		fork = -1;
+	follow_step step;
 
 	for (int i = 0; i < nreplies && fork < 0; i++)
 	{
@@ -218,8 +205,9 @@ rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 						   rc_field_text("network", follow->network->network),
 						   rc_field_int("from", follow->height),
 						   rc_field_int("back_to", fork)), NULL);
-	if (!rc_follow_went_well(follow, rc_cursor_undo(&follow->lease, fork, follow->tip_work)))
-		return;
+	step = rc_follow_written(follow, rc_cursor_undo(&follow->lease, fork, follow->tip_work));
+	if (step != FOLLOW_GO_ON)
+		return step;
 
 	/* The blocks that were undone are no longer known; nor is the range to look back over */
 	while (json_object_array_length(follow->recent) > 0 &&
@@ -237,10 +225,10 @@ rc_follow_on_fork(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 		follow->back_next = fork;
 		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", follow->hash);
 	}
-	read_on(follow);
+	return read_on(follow);
 }
 
-void
+follow_step
 rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 {
 	follow->run.nhashes = 0;
@@ -254,24 +242,22 @@ rc_follow_on_hashes(rc_follow *follow, const rc_rpc_reply *replies, int nreplies
 		snprintf(follow->run.hashes[follow->run.nhashes++], RC_BTC_HASH_SIZE, "%s", hash);
 	}
 	if (follow->run.nhashes == 0)
-		rc_follow_begin_again(follow);
-	else
-		rc_follow_go_to(follow, STAGE_BLOCK);
+		return FOLLOW_BEGIN_AGAIN;
+	return rc_follow_go_to(follow, STAGE_BLOCK);
 }
 
 /* A block has been read, and belongs after the cursor */
-static bool
+static follow_step
 advance(rc_follow *follow, const rc_cursor_block *block, const char *outputs)
 {
 	struct json_object *entry;
+	follow_step step;
 
 	if (follow->height >= 0 && strcmp(block->previous, follow->hash) != 0)
-	{
-		rc_follow_begin_again(follow);
-		return false;
-	}
-	if (!rc_follow_went_well(follow, rc_cursor_advance(&follow->lease, block, outputs, &follow->result->payments)))
-		return false;
+		return FOLLOW_BEGIN_AGAIN;
+	step = rc_follow_written(follow, rc_cursor_advance(&follow->lease, block, outputs, &follow->result->payments));
+	if (step != FOLLOW_GO_ON)
+		return step;
 	follow->height = block->height;
 	snprintf(follow->hash, sizeof(follow->hash), "%s", block->hash);
 	if (strcmp(block->work, follow->best_work) > 0)
@@ -285,11 +271,11 @@ advance(rc_follow *follow, const rc_cursor_block *block, const char *outputs)
 	for (size_t i = json_object_array_length(follow->recent) - 1; i > 0; i--)
 		json_object_array_put_idx(follow->recent, i, json_object_get(json_object_array_get_idx(follow->recent, i - 1)));
 	json_object_array_put_idx(follow->recent, 0, entry);
-	return true;
+	return FOLLOW_GO_ON;
 }
 
 /* After a block: the next one, or what follows the run */
-static void
+static follow_step
 next_block(rc_follow *follow)
 {
 	block_run  *run = &follow->run;
@@ -298,13 +284,10 @@ next_block(rc_follow *follow)
 	run->at++;
 	follow->result->blocks++;
 	if (run->next > run->end)
-		after_blocks(follow);
-	else if (follow->result->blocks >= MAX_BLOCKS)
-		rc_follow_leave_rest(follow);
-	else if (run->at < run->nhashes)
-		rc_follow_go_to(follow, STAGE_BLOCK);
-	else
-		rc_follow_go_to(follow, STAGE_HASHES);
+		return after_blocks(follow);
+	if (follow->result->blocks >= MAX_BLOCKS)
+		return FOLLOW_LEAVE_REST;
+	return rc_follow_go_to(follow, run->at < run->nhashes ? STAGE_BLOCK : STAGE_HASHES);
 }
 
 /* A block as it was answered: raw, and its node's header */
@@ -353,28 +336,21 @@ is_missing(const rc_rpc_reply *replies)
 	return replies[0].error != NULL || replies[1].error != NULL || !json_object_is_type(replies[0].result, json_type_string);
 }
 
-void
+follow_step
 rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies)
 {
 	answered_block answered;
 	const char *problem;
-	bool		taken;
+	follow_step step;
 
 	if (is_missing(replies))
-	{
-		rc_follow_begin_again(follow);
-		return;
-	}
+		return FOLLOW_BEGIN_AGAIN;
 	problem = take_block(replies, follow->run.hashes[follow->run.at], follow->run.next, &answered);
 	if (problem != NULL)
-	{
-		rc_follow_fail(follow, -1, rc_strdup(problem));
-		return;
-	}
-	taken = advance(follow, &answered.block, answered.outputs);
+		return rc_follow_fail(follow, rc_strdup(problem));
+	step = advance(follow, &answered.block, answered.outputs);
 	free(answered.outputs);
-	if (taken)
-		next_block(follow);
+	return step == FOLLOW_GO_ON ? next_block(follow) : step;
 }
 
 /*
@@ -382,32 +358,27 @@ rc_follow_on_block(rc_follow *follow, const rc_rpc_reply *replies)
  * by the hash that the block above it names, so it is one of the cursor's chain.
  * Median times never fall from block to block.
  */
-void
+follow_step
 rc_follow_on_back(rc_follow *follow, const rc_rpc_reply *replies)
 {
 	answered_block answered;
 	const char *problem;
-	rc_store_status status;
+	follow_step step;
 
 	if (is_missing(replies))
-	{
-		rc_follow_begin_again(follow);
-		return;
-	}
+		return FOLLOW_BEGIN_AGAIN;
 	problem = take_block(replies, follow->back_hash, follow->back_next, &answered);
 	if (problem != NULL)
-	{
-		rc_follow_fail(follow, -1, rc_strdup(problem));
-		return;
-	}
-	status = rc_look_back_take(&follow->lease, &answered.block, answered.outputs, &follow->result->payments);
+		return rc_follow_fail(follow, rc_strdup(problem));
+	step = rc_follow_written(follow, rc_look_back_take(&follow->lease, &answered.block, answered.outputs,
+													   &follow->result->payments));
 	free(answered.outputs);
-	if (!rc_follow_went_well(follow, status))
-		return;
+	if (step != FOLLOW_GO_ON)
+		return step;
 	follow->back_next--;
 	follow->back_time = answered.block.time;
 	snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", answered.parsed.previous);
 	follow->back_done = follow->back_next < 0 || answered.median_time < follow->back_since - TIME_TOLERANCE;
 	follow->result->blocks++;
-	after_blocks(follow);
+	return after_blocks(follow);
 }

@@ -8,7 +8,7 @@
 #include "core/base/memory.h"
 #include "core/net/endpoint.h"
 
-static void read_mempool(rc_follow *follow);
+static follow_step read_mempool(rc_follow *follow);
 
 static void
 add_text(text_list *list, const char *text)
@@ -30,51 +30,52 @@ want_transaction(void *arg, const char *txid)
 }
 
 /* What was read of the mempool before these requests came */
-static bool
+static follow_step
 want_transactions_of_late(rc_follow *follow)
 {
 	rc_rows		scripts = {0};
+	follow_step step;
 
 	if (!follow->back_done)
-		return true;
-	if (!rc_follow_went_well(follow, rc_look_back_scripts(&follow->lease, &scripts)))
-		return false;
+		return FOLLOW_GO_ON;
+	step = rc_follow_written(follow, rc_look_back_scripts(&follow->lease, &scripts));
+	if (step != FOLLOW_GO_ON)
+		return step;
 	for (int i = 0; i < scripts.nrows; i++)
 		rc_mempool_find(follow->follower->mempool, rc_cell(&scripts, i, 0), want_transaction, follow);
 	rc_rows_free(&scripts);
-	return true;
+	return FOLLOW_GO_ON;
 }
 
 /*
  * What is in the mempool, and yet counts as gone: another worker, or another
  * endpoint, did not find it there. Remembering it is no reason not to read it.
  */
-static bool
+static follow_step
 want_transactions_back(rc_follow *follow)
 {
 	rc_rows		txids = {0};
+	follow_step step = rc_follow_written(follow, rc_cursor_unconfirmed(&follow->lease, &txids));
 
-	if (!rc_follow_went_well(follow, rc_cursor_unconfirmed(&follow->lease, &txids)))
-		return false;
+	if (step != FOLLOW_GO_ON)
+		return step;
 	for (int i = 0; i < txids.nrows; i++)
 	{
 		if (rc_cell(&txids, i, 1)[0] == 't' && rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
 			want_transaction(follow, rc_cell(&txids, i, 0));
 	}
 	rc_rows_free(&txids);
-	return true;
+	return FOLLOW_GO_ON;
 }
 
-void
+follow_step
 rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 {
 	rc_mempool *mempool = follow->follower->mempool;
+	follow_step step;
 
 	if (reply->error != NULL || !json_object_is_type(reply->result, json_type_array))
-	{
-		rc_follow_fail(follow, -1, rc_strdup(reply->error ? reply->error : "the answer is not a list of transactions"));
-		return;
-	}
+		return rc_follow_fail(follow, rc_strdup(reply->error ? reply->error : "the answer is not a list of transactions"));
 	follow->wanted.n = 0;
 	follow->wanted_at = 0;
 	rc_mempool_begin(mempool);
@@ -83,10 +84,7 @@ rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 		struct json_object *txid = json_object_array_get_idx(reply->result, i);
 
 		if (!json_object_is_type(txid, json_type_string) || !rc_follow_is_hash(json_object_get_string(txid)))
-		{
-			rc_follow_fail(follow, -1, rc_strdup("the answer is not a list of transactions"));
-			return;
-		}
+			return rc_follow_fail(follow, rc_strdup("the answer is not a list of transactions"));
 		if (rc_mempool_list(mempool, json_object_get_string(txid)))
 			add_text(&follow->wanted, json_object_get_string(txid));
 	}
@@ -94,18 +92,18 @@ rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
 
 	/* What was read before is wanted anew by each step: left for the next one, it would never end */
 	follow->wanted_all = follow->wanted.n <= MAX_TRANSACTIONS;
-	if (want_transactions_of_late(follow) && want_transactions_back(follow))
-		read_mempool(follow);
+	if ((step = want_transactions_of_late(follow)) == FOLLOW_GO_ON)
+		step = want_transactions_back(follow);
+	return step == FOLLOW_GO_ON ? read_mempool(follow) : step;
 }
 
 /* The next transactions that were not read yet, or the end of it */
-static void
+static follow_step
 read_mempool(rc_follow *follow)
 {
 	if (follow->wanted_at < follow->wanted.n && (follow->wanted_all || follow->wanted_at < MAX_TRANSACTIONS))
-		rc_follow_go_to(follow, STAGE_TRANSACTIONS);
-	else
-		rc_follow_go_to(follow, STAGE_CHECK);
+		return rc_follow_go_to(follow, STAGE_TRANSACTIONS);
+	return rc_follow_go_to(follow, STAGE_CHECK);
 }
 
 /* One transaction of the mempool into outputs; NULL, or what is wrong with the answer */
@@ -125,14 +123,14 @@ take_transaction(const rc_rpc_reply *reply, const char *wanted, rc_btc_outputs *
 }
 
 /* Transactions that were in the mempool a moment ago; some may have gone */
-void
+follow_step
 rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
 {
 	rc_btc_outputs outputs = {0};
 	size_t		first[TRANSACTIONS_AT_A_TIME + 1] = {0};
 	const char *problem = NULL;
 	char	   *json;
-	bool		ok = true;
+	follow_step step = FOLLOW_GO_ON;
 
 	for (int i = 0; i < nreplies && problem == NULL; i++)
 	{
@@ -145,18 +143,17 @@ rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nr
 	if (problem != NULL)
 	{
 		rc_btc_outputs_free(&outputs);
-		rc_follow_fail(follow, -1, rc_strdup(problem));
-		return;
+		return rc_follow_fail(follow, rc_strdup(problem));
 	}
 
 	/* Remembered as read only once what they pay is written */
 	if (outputs.n > 0)
 	{
 		json = rc_follow_outputs_to_json(&outputs);
-		ok = rc_follow_went_well(follow, rc_cursor_mempool(&follow->lease, json, "[]", &follow->result->payments));
+		step = rc_follow_written(follow, rc_cursor_mempool(&follow->lease, json, "[]", &follow->result->payments));
 		free(json);
 	}
-	for (int i = 0; i < nreplies && ok; i++)
+	for (int i = 0; i < nreplies && step == FOLLOW_GO_ON; i++)
 	{
 		if (replies[i].error != NULL)
 			continue;
@@ -166,21 +163,20 @@ rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nr
 	}
 	rc_btc_outputs_free(&outputs);
 	follow->wanted_at += (size_t) nreplies;
-	if (ok)
-		read_mempool(follow);
+	return step == FOLLOW_GO_ON ? read_mempool(follow) : step;
 }
 
-/* Payments whose transactions are in the mempool no longer have gone; false: the step has ended */
-static bool
+/* Payments whose transactions are in the mempool no longer have gone */
+static follow_step
 note_gone(rc_follow *follow)
 {
 	rc_rows		txids = {0};
 	rc_buffer	json = {0};
 	bool		any = false;
-	bool		ok;
+	follow_step step = rc_follow_written(follow, rc_cursor_unconfirmed(&follow->lease, &txids));
 
-	if (!rc_follow_went_well(follow, rc_cursor_unconfirmed(&follow->lease, &txids)))
-		return false;
+	if (step != FOLLOW_GO_ON)
+		return step;
 	rc_buffer_append(&json, "[", 1);
 	for (int i = 0; i < txids.nrows; i++)
 	{
@@ -191,42 +187,39 @@ note_gone(rc_follow *follow)
 	}
 	rc_buffer_append(&json, "]", 2);
 	rc_rows_free(&txids);
-	ok = !any || rc_follow_went_well(follow, rc_cursor_mempool(&follow->lease, "[]", json.data, &follow->result->payments));
+	if (any)
+		step = rc_follow_written(follow, rc_cursor_mempool(&follow->lease, "[]", json.data, &follow->result->payments));
 	rc_buffer_free(&json);
-	return ok;
+	return step;
 }
 
-void
+follow_step
 rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply)
 {
 	const char *hash = rc_follow_hash_of(reply);
 	bool		more;
+	follow_step step;
 
 	/*
 	 * A block has come in between: what is missing in the mempool may be in
 	 * it. Or what was read is not the chain of the tip whose work was looked at.
 	 */
 	if (hash == NULL || strcmp(hash, follow->hash) != 0 || strcmp(follow->tip_hash, follow->hash) != 0)
-	{
-		rc_follow_begin_again(follow);
-		return;
-	}
+		return FOLLOW_BEGIN_AGAIN;
 	if (follow->wanted_at < follow->wanted.n)
-	{
-		rc_follow_leave_rest(follow);
-		return;
-	}
-	if (!note_gone(follow))
-		return;
+		return FOLLOW_LEAVE_REST;
+	if ((step = note_gone(follow)) != FOLLOW_GO_ON)
+		return step;
 	if (follow->back_done)
 	{
-		if (!rc_follow_went_well(follow, rc_look_back_end(&follow->lease, follow->back_problem)))
-			return;
+		step = rc_follow_written(follow, rc_look_back_end(&follow->lease, follow->back_problem));
+		if (step != FOLLOW_GO_ON)
+			return step;
 		follow->back = false;
 	}
 	rc_endpoint_succeeded(follow->endpoint);
 	more = follow->back || follow->look_back_due;
 	follow->result->more = more;
-	if (rc_follow_went_well(follow, rc_cursor_settle(&follow->lease, more, &follow->result->outcomes)))
-		rc_follow_end(follow);
+	step = rc_follow_written(follow, rc_cursor_settle(&follow->lease, more, &follow->result->outcomes));
+	return step == FOLLOW_GO_ON ? FOLLOW_END : step;
 }
