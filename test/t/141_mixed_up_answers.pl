@@ -26,7 +26,7 @@ sub ask_node { my ($body) = @_; $node_of_gateway //= Reconciler::Http->new($chai
 my %handlers = (
 	late => sub {
 		my ($body) = @_;
-		return undef unless reads_balances($body);
+		return unless reads_balances($body);
 		my $answer = ask_node($body);
 		my $before = $kept{late} // $answer;
 		$kept{late} = $answer;
@@ -34,7 +34,7 @@ my %handlers = (
 	},
 	cached => sub {
 		my ($body) = @_;
-		return undef unless reads_balances($body);
+		return unless reads_balances($body);
 		return [ 200, $kept{cached} //= ask_node($body), {} ];
 	},
 	doubled => sub {

@@ -99,7 +99,8 @@ for my $who ('worker', 'daemon')
 	my %id = map { $_ => add_paid('postgres', $_) } sort grep { $_ ne 'clings' } keys %hangs;
 	my $good = add_paid('postgres', 'ETH');
 	set_workers($node, 1) if $who eq 'worker';
-	my $daemon = Reconciler::Daemon->start($node, worker_id => 'limited', args => ['--statement-timeout-seconds=1']) if $who eq 'daemon';
+	my $daemon;
+	$daemon = Reconciler::Daemon->start($node, worker_id => 'limited', args => ['--statement-timeout-seconds=1']) if $who eq 'daemon';
 	wait_in_trigger($who eq 'worker' ? $worker : $daemon_session, 'postgres', "$who: hangs");
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $worker OR $daemon_session");
 	wait_for_status($node, $good, 'confirmed', name => "$who: confirms what doesn't hang", seconds => 60);
