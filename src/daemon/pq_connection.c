@@ -267,10 +267,19 @@ set_protocol_settings(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 	return done;
 }
 
+/* What might end the very transaction that sets the others; servers have it since 17 */
+static bool
+lift_transaction_timeout(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
+{
+	return PQserverVersion(conn) < 170000 ||
+		rc_pq_run_settings(daemon, conn, "SET transaction_timeout = 0", false, deadline_ms);
+}
+
 static bool
 configure(rc_daemon *daemon, PGconn *conn, int64_t deadline_ms)
 {
 	return PQsetnonblocking(conn, 1) == 0 &&
+		lift_transaction_timeout(daemon, conn, deadline_ms) &&
 		rc_pq_run_settings(daemon, conn, first_settings, false, deadline_ms) &&
 		set_protocol_settings(daemon, conn, deadline_ms) &&
 		rc_pq_run_settings(daemon, conn, optional_settings, true, deadline_ms);

@@ -70,9 +70,9 @@ sub unconfirmed
 }
 
 my @left;
-wait_until(sub { @left = unconfirmed("chain LIKE 'two\\_%'"); !@left }, 40);
+wait_until(sub { @left = unconfirmed("chain LIKE 'two\\_%'"); !@left });
 is("@left", '', sprintf 'a second node is asked in place of each (%.1f s)', time - $start);
-wait_until(sub { @left = unconfirmed("chain IN ('" . join("','", keys %quiet) . "')"); !@left }, 40);
+wait_until(sub { @left = unconfirmed("chain IN ('" . join("','", keys %quiet) . "')"); !@left });
 is("@left", '', 'what only looks odd is believed');
 
 # Each misbehaves until all are known to, and long enough for a request to expire by it
@@ -80,7 +80,7 @@ my $errors = "SELECT n.chain FROM reconciler.networks n LEFT JOIN reconciler.net
   . " WHERE n.chain <> 'healthy' AND n.chain NOT LIKE 'two\\_%' AND s.error IS NULL"
   . " AND NOT EXISTS (SELECT FROM reconciler.queue q WHERE q.network_id = n.network_id AND q.error IS NOT NULL)";
 my @silent;
-wait_until(sub { @silent = grep { !$quiet{$_} } column($errors); !@silent && time - $start > 6 }, 40);
+wait_until(sub { @silent = grep { !$quiet{$_} } column($errors); !@silent && time - $start > 6 });
 is("@silent", '', 'each case shows an error');
 note("case $_->[0]: $_->[1]") for $session->query("SELECT n.chain, coalesce(s.error, 'request: ' ||"
 	  . " (SELECT min(q.error) FROM reconciler.queue q WHERE q.network_id = n.network_id)) FROM reconciler.networks n"
@@ -98,10 +98,10 @@ is(join(', ', grep { !$requests->{$_} } @cases), '', 'each was asked');
 # Honest again. Who rests, or wanted to be left alone, is asked at once: a changed network forgets it
 $hostile->honest;
 $session->query("SELECT reconciler.set_network(chain, network, poll_interval => '1900 ms') FROM reconciler.networks WHERE kind = 'evm'");
-wait_until(sub { @left = unconfirmed('true'); !@left }, 40);
+wait_until(sub { @left = unconfirmed('true'); !@left });
 is("@left", '', 'what was paid is confirmed once they are honest');
 wait_until(sub { @left = column("SELECT n.chain FROM reconciler.networks n JOIN reconciler.network_state s"
-		  . " USING (network_id) WHERE s.error IS NOT NULL"); !@left }, 40);
+		  . " USING (network_id) WHERE s.error IS NOT NULL"); !@left });
 is("@left", '', 'and no network has an error any more');
 is(join(', ', column($wrong)), '', 'no status is wrong then, either');
 unlike(slurp_file($node->logfile), qr/ERROR|FATAL|PANIC/, 'no errors in the log');

@@ -193,7 +193,9 @@ test_timeouts(void **state)
 		f->node->trouble = FAKE_HANG;
 		(void) start_within(f, f->url, 300, &o);
 		finish(f, &o);
-		assert_non_null(strstr(o.error, "timed out after 300 ms while waiting for the answer (name "));
+		/* Newer versions of curl tell no times of a connection that was kept */
+		assert_non_null(strstr(o.error, kept ? "timed out after 300 ms while waiting for the answer" :
+							   "timed out after 300 ms while waiting for the answer (name "));
 	}
 	/* Nobody accepts: the connection stands, and no handshake comes */
 	assert_int_equal(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
