@@ -25,7 +25,7 @@ BEGIN
 		portal := '<unnamed portal ' || i || '>';
 		BEGIN
 			FETCH NEXT FROM portal INTO r;
-			INSERT INTO shop.loot SELECT r::text WHERE r IS NOT NULL;
+			INSERT INTO shop.loot SELECT r::text WHERE FOUND;
 		EXCEPTION WHEN OTHERS THEN
 			NULL;
 		END;
