@@ -36,7 +36,7 @@ repeat(const char *head, const char *unit, const char *tail, size_t size)
 	rc_buffer_printf(&text, "%s", head);
 	for (int i = 0; text.len < size; i++)
 	{
-		char	   *mark = strstr(unit, "%d");
+		const char *mark = strstr(unit, "%d");
 
 		if (mark != NULL)
 			rc_buffer_printf(&text, "%.*s%d%s", (int) (mark - unit), unit, i, mark + 2);
