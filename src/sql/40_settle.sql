@@ -112,8 +112,6 @@ COMMENT ON FUNCTION _note(_look, _finding[]) IS
 CREATE FUNCTION _note_tip(look _look, doubted boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -170,7 +168,6 @@ COMMENT ON FUNCTION _amount(text) IS 'An unsigned 256-bit integer in decimal, or
 CREATE FUNCTION _doubt_tip(look _look, batch batches, network networks)
 RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_time text := to_char(look.tip_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS');
@@ -207,7 +204,6 @@ COMMENT ON FUNCTION _doubt_tip(_look, batches, networks) IS
 CREATE FUNCTION _doubt(look _look, batch batches, network networks, observation jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF observation ? 'chain_id' AND (observation ->> 'chain_id')::numeric IS DISTINCT FROM network.chain_id THEN
@@ -230,7 +226,6 @@ COMMENT ON FUNCTION _doubt(_look, batches, networks, jsonb) IS
 CREATE FUNCTION _check_observation(observation jsonb, requests int)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	n int := CASE WHEN jsonb_typeof(observation -> 'requests') = 'array' THEN jsonb_array_length(observation -> 'requests')
@@ -249,7 +244,6 @@ COMMENT ON FUNCTION _check_observation(jsonb, int) IS 'Refuses an observation wi
 CREATE FUNCTION _begin_look(network networks, worker_id text, looked_at timestamptz)
 RETURNS _look
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_look reconciler._look;
@@ -275,7 +269,6 @@ COMMENT ON FUNCTION _begin_look(networks, text, timestamptz) IS
 CREATE FUNCTION _take_blocks(look _look, observation jsonb)
 RETURNS _look
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	look.tip_height := reconciler._height(observation #>> '{tip,height}');
@@ -299,7 +292,6 @@ COMMENT ON FUNCTION _take_blocks(_look, jsonb) IS 'Fills in which blocks were lo
 CREATE FUNCTION _observed_findings(observation jsonb, lo bigint, hi bigint)
 RETURNS _finding[]
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT array_agg(ROW(r.seq, NULL, NULL, a.seen, a.settled,
 						 CASE WHEN r.error IS NOT NULL THEN left(r.error, 1000)
@@ -316,8 +308,6 @@ COMMENT ON FUNCTION _observed_findings(jsonb, bigint, bigint) IS
 CREATE FUNCTION _failed_findings(look _look, lo bigint, hi bigint)
 RETURNS _finding[]
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 	SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, $1.failure)::reconciler._finding)
 	FROM reconciler.queue q
@@ -331,7 +321,6 @@ COMMENT ON FUNCTION _failed_findings(_look, bigint, bigint) IS
 CREATE FUNCTION _judge(look _look, findings _finding[])
 RETURNS jsonb
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_moves reconciler._finding[];
@@ -375,7 +364,6 @@ COMMENT ON FUNCTION _judge(_look, _finding[]) IS
 CREATE FUNCTION _outcomes(outcomes jsonb)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT o.outcome, o.source, o.request_id, o.from_status, o.to_status, o.reason
 	FROM jsonb_to_recordset($1)
@@ -388,8 +376,6 @@ COMMENT ON FUNCTION _outcomes(jsonb) IS 'What _judge returns, as settle''s rows'
 CREATE FUNCTION _end_lease(b batches, look _look, keep boolean)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -415,8 +401,6 @@ COMMENT ON FUNCTION _end_lease(batches, _look, boolean) IS
 CREATE FUNCTION _end_unused_lease(b batches)
 RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
 AS $$
 	UPDATE reconciler.batches x
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = least(x.due_at, clock_timestamp())

@@ -223,7 +223,6 @@ COMMENT ON FUNCTION _due_changes(_look, text, _finding[], _row[]) IS
 CREATE FUNCTION _may_refuse(source_id int)
 RETURNS boolean
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 	-- tgtype: a row's (1), before (2) an update (16)
 	SELECT EXISTS (SELECT FROM reconciler.sources s
@@ -347,7 +346,6 @@ COMMENT ON FUNCTION _move(_look, int, _finding[], int) IS
 
 CREATE FUNCTION _try_move(look _look, findings _finding[], patience int, OUT outcomes jsonb, OUT timed_out boolean)
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_first reconciler._finding := findings[1];
@@ -376,7 +374,6 @@ COMMENT ON FUNCTION _try_move(_look, _finding[], int) IS
 CREATE FUNCTION _skip(findings _finding[])
 RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb_agg(jsonb_build_object('outcome', 'skipped', 'source', s.relation::text, 'request_id', f.request_id))
 	FROM unnest($1) f LEFT JOIN reconciler.sources s ON s.source_id = f.source_id
@@ -391,7 +388,6 @@ COMMENT ON FUNCTION _skip(_finding[]) IS 'The outcomes of requests that wait for
 CREATE FUNCTION _move_each(look _look, moves _finding[], alone boolean[])
 RETURNS jsonb
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	v_from int[];

@@ -341,8 +341,10 @@ $$;
 
 COMMENT ON FUNCTION _followed_look(networks, cursors, text, timestamptz) IS 'A look at the chain as far as it was read';
 
--- Those that could not be settled go behind the others.
-CREATE FUNCTION _note_settled(network_id int, source_ids int[], request_ids text[], outcomes jsonb)
+-- Those that could not be settled go behind the others. So do those of which the
+-- queue doesn't know yet what was found: the application had the row locked, or the
+-- look was not to be believed. Nothing else would bring them up again.
+CREATE FUNCTION _note_settled(network_id int, source_ids int[], request_ids text[], findings _finding[], outcomes jsonb)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -355,17 +357,22 @@ BEGIN
 	DELETE FROM reconciler.payment_changes x
 	USING unnest(source_ids, request_ids) AS d(source_id, request_id)
 	WHERE x.network_id = _note_settled.network_id AND x.source_id = d.source_id AND x.request_id = d.request_id;
-	IF v_left <> '{}' THEN
-		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT _note_settled.network_id, d.source_id, d.request_id
-		FROM unnest(source_ids, request_ids) AS d(source_id, request_id)
-		WHERE d.request_id = ANY (v_left)
-		ON CONFLICT DO NOTHING;
-	END IF;
+	INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
+	SELECT _note_settled.network_id, d.source_id, d.request_id
+	FROM unnest(source_ids, request_ids) AS d(source_id, request_id)
+	WHERE d.request_id = ANY (v_left)
+	UNION
+	SELECT _note_settled.network_id, q.source_id, q.request_id
+	FROM unnest(findings) f
+	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
+						WHERE x.network_id = _note_settled.network_id AND x.seq = f.seq LIMIT 1) q
+	WHERE f.error IS NULL AND (q.seen, q.settled) IS DISTINCT FROM (f.seen, f.settled)
+	ON CONFLICT DO NOTHING;
 END
 $$;
 
-COMMENT ON FUNCTION _note_settled(int, int[], text[], jsonb) IS 'Settle knows the payments of these requests now, but of those that were locked or failed';
+COMMENT ON FUNCTION _note_settled(int, int[], text[], _finding[], jsonb) IS
+'Settle knows the payments of these requests now, but of those that were locked, failed or not believed';
 
 CREATE FUNCTION _settle_followed(l cursor_leases, n networks, c cursors, look _look, due_now boolean)
 RETURNS jsonb
@@ -379,6 +386,7 @@ DECLARE
 	v_settings text := concat_ws(' ', n.confirmations, n.detected_bps, n.confirmed_bps);
 	v_sources int[];
 	v_requests text[];
+	v_findings reconciler._finding[];
 	v_next record;
 	v_outcomes jsonb;
 BEGIN
@@ -390,8 +398,9 @@ BEGIN
 	SELECT array_agg(k.source_id), array_agg(k.request_id) INTO v_sources, v_requests
 	FROM (SELECT * FROM reconciler._changed_payees(n, c, v_settings, v_depth)
 		  UNION SELECT * FROM unnest(v_next.sources, v_next.ids)) k;
-	v_outcomes := reconciler._judge(look, reconciler._followed_findings(n, v_sources, v_requests, v_depth));
-	PERFORM reconciler._note_settled(n.network_id, v_sources, v_requests, v_outcomes);
+	v_findings := reconciler._followed_findings(n, v_sources, v_requests, v_depth);
+	v_outcomes := reconciler._judge(look, v_findings);
+	PERFORM reconciler._note_settled(n.network_id, v_sources, v_requests, v_findings, v_outcomes);
 	PERFORM reconciler._end_cursor_lease(l, due_now, NULL, CASE WHEN v_next.n = 5000 THEN v_next.expiry_at END,
 		CASE WHEN v_next.n = 5000 THEN v_next.expiry_seq END);
 	UPDATE reconciler.cursors x SET settled_depth = v_depth, settings = v_settings
