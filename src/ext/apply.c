@@ -78,7 +78,7 @@ reconciler_status_of(PG_FUNCTION_ARGS)
 	source_table table;
 	owner_section section;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
@@ -180,7 +180,7 @@ reconciler_lock_open(PG_FUNCTION_ARGS)
 	source_table table;
 	owner_section section;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
@@ -336,7 +336,7 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 	owner_section section;
 	patience	limit;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
@@ -437,7 +437,7 @@ reconciler_open_requests(PG_FUNCTION_ARGS)
 	Portal		portal;
 	char	   *query;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{

@@ -61,7 +61,7 @@ reconciler_created_at(PG_FUNCTION_ARGS)
 	source_table table;
 	owner_section section;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (source_table_open(&table, PG_GETARG_INT32(0)))

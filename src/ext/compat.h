@@ -69,8 +69,6 @@ rc_owns_database(Oid database, Oid role)
 #endif
 }
 
-#define rc_init_materialized_set(fcinfo) InitMaterializedSRF((fcinfo), 0)
-
 /* What the server knows of a setting, NULL if there is none of that name */
 static inline struct config_generic *
 rc_guc_find(const char *name)

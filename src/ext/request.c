@@ -98,7 +98,7 @@ reconciler_explain(PG_FUNCTION_ARGS)
 	Oid			saved_user;
 	int			saved_context;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	open_table(fcinfo, &table);

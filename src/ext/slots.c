@@ -248,7 +248,7 @@ reconciler_stat_get_workers(PG_FUNCTION_ARGS)
 	rc_slot    *copies;
 	int			n;
 
-	rc_init_materialized_set(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	if (rc_shared == NULL)
 		return (Datum) 0;
 	copies = palloc(sizeof(rc_slot) * rc_shared->nslots);

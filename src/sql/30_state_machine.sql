@@ -39,6 +39,9 @@ AS $$
 				ELSE greatest(pg_catalog.div(expected * bps + 9999, 10000), 1) END
 $$;
 
+COMMENT ON FUNCTION _threshold(numeric, int) IS
+'ceil(expected * bps / 10000), at least 1 minor unit; null expects anything above 0';
+
 -- The last transition's word. Without SET it is inlined, hence the operators' schema.
 CREATE FUNCTION _is_over(to_status text, reason text, at timestamptz, expires_at timestamptz)
 RETURNS boolean
@@ -50,9 +53,6 @@ $$;
 
 COMMENT ON FUNCTION _is_over(text, text, timestamptz, timestamptz) IS
 'Is a request not to be observed again, whatever its status says? Its last transition confirmed it, or made it expire and it got no later expires_at since';
-
-COMMENT ON FUNCTION _threshold(numeric, int) IS
-'ceil(expected * bps / 10000), at least 1 minor unit; null expects anything above 0';
 
 CREATE FUNCTION _paid(expected numeric, seen numeric, settled numeric, detected_bps int, confirmed_bps int)
 RETURNS text

@@ -16,7 +16,7 @@
 
 #include "core/base/memory.h"
 
-/* Pages of an address's transactions above the depth; with more, nothing of it counts as settled for now */
+/* Pages of an address's transactions above the depth; with more, nothing of it counts as settled until the depth has passed them */
 #define MAX_PAGES 40
 
 /*
