@@ -48,7 +48,9 @@ sub new_node
 {
 	my (%options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main');
-	$node->init(%{ $options{init} // {} });
+	my %init = %{ $options{init} // {} };
+	# Results must not depend on the locale of whoever runs the tests.
+	$node->init(%init, extra => [ '--encoding=UTF8', '--locale=C', @{ $init{extra} // [] } ]);
 	$node->append_conf('postgresql.conf', <<"CONF" . ($options{conf} // ''));
 shared_preload_libraries = 'reconciler'
 reconciler.database = 'postgres'
