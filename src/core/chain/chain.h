@@ -6,10 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/chain/blocks.h"
 #include "core/chain/observer.h"
-
-/* The longest key: two addresses of an EVM chain */
-#define RC_KEY_MAX 64
 
 typedef struct rc_chain
 {
@@ -28,6 +26,7 @@ typedef struct rc_chain
 	size_t		(*request_key) (const char *network, const char *address, const char *token, uint8_t key[RC_KEY_MAX]);
 
 	const rc_observer *look;	/* asks for each request; NULL: it doesn't */
+	const rc_block_source *blocks;	/* hands out blocks, so that its chain can be followed; NULL: it doesn't */
 	bool		has_blocks;		/* its chain is followed block by block (rc_follow_start) */
 } rc_chain;
 
