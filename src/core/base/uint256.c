@@ -155,3 +155,92 @@ rc_uint256_add(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b)
 	*out = sum;
 	return true;
 }
+
+/* out = a - b; false if that is negative, out is then not changed */
+bool
+rc_uint256_subtract(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b)
+{
+	rc_uint256	rest;
+	int			borrow = 0;
+
+	for (int i = 31; i >= 0; i--)
+	{
+		int			digit = a->bytes[i] - b->bytes[i] - borrow;
+
+		borrow = digit < 0;
+		rest.bytes[i] = (uint8_t) (digit + (borrow ? 256 : 0));
+	}
+	if (borrow != 0)
+		return false;
+	*out = rest;
+	return true;
+}
+
+/* The 64 bytes of a * b */
+static void
+multiply(uint8_t product[64], const rc_uint256 *a, const rc_uint256 *b)
+{
+	memset(product, 0, 64);
+	for (int i = 31; i >= 0; i--)
+	{
+		unsigned	carry = 0;
+
+		for (int j = 31; j >= 0; j--)
+		{
+			carry += product[i + j + 1] + (unsigned) a->bytes[i] * b->bytes[j];
+			product[i + j + 1] = (uint8_t) carry;
+			carry >>= 8;
+		}
+		product[i] = (uint8_t) carry;
+	}
+}
+
+/* rest = 2 * rest + bit, less c if that is not more; was it? */
+static bool
+shift_and_subtract(rc_uint256 *rest, unsigned bit, const rc_uint256 *c)
+{
+	unsigned	carry = bit;
+
+	for (int i = 31; i >= 0; i--)
+	{
+		carry |= (unsigned) rest->bytes[i] << 1;
+		rest->bytes[i] = (uint8_t) carry;
+		carry >>= 8;
+	}
+	if (carry == 0)
+		return rc_uint256_subtract(rest, rest, c);
+
+	/* 2^256 + rest - c, which is less than c: subtracting wraps around to it */
+	for (int i = 31, borrow = 0; i >= 0; i--)
+	{
+		int			digit = rest->bytes[i] - c->bytes[i] - borrow;
+
+		borrow = digit < 0;
+		rest->bytes[i] = (uint8_t) digit;
+	}
+	return true;
+}
+
+/* out = a * b / c, by long division, a bit at a time */
+bool
+rc_uint256_share(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b, const rc_uint256 *c)
+{
+	uint8_t		product[64];
+	rc_uint256	quotient = rc_uint256_zero;
+	rc_uint256	rest = rc_uint256_zero;
+
+	if (rc_uint256_is_zero(c))
+		return false;
+	multiply(product, a, b);
+	for (int i = 0; i < 512; i++)
+	{
+		if (shift_and_subtract(&rest, product[i / 8] >> (7 - i % 8) & 1u, c))
+		{
+			if (i < 256)
+				return false;
+			quotient.bytes[(i - 256) / 8] |= (uint8_t) (1u << (7 - i % 8));
+		}
+	}
+	*out = quotient;
+	return true;
+}

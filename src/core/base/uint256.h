@@ -25,5 +25,9 @@ extern bool rc_uint256_from_hex(rc_uint256 *out, const char *text);	/* "0x…", 
 extern int	rc_uint256_compare(const rc_uint256 *a, const rc_uint256 *b);
 extern bool rc_uint256_is_zero(const rc_uint256 *value);
 extern bool rc_uint256_add(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b);	/* false on overflow */
+extern bool rc_uint256_subtract(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b);	/* false if b is more than a */
+
+/* a * b / c, rounded down; false if c is 0 or the result has more than 256 bits */
+extern bool rc_uint256_share(rc_uint256 *out, const rc_uint256 *a, const rc_uint256 *b, const rc_uint256 *c);
 
 #endif
