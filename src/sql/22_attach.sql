@@ -10,12 +10,14 @@ BEGIN
 	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason)
 		SELECT of_source, s.relation::text, id, status, 'pending', 'reopened'
 		FROM reconciler.sources AS s WHERE s.source_id = of_source;
+	PERFORM reconciler._event('request.reopened', of_source, id, jsonb_build_object('from', status));
 	RETURN true;
 END $$;
 
 -- Likewise all that are open in the table.
 CREATE FUNCTION _note_reopenings(of_source int) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	WITH reopened AS (
 	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason)
 	SELECT $1, s.relation::text, o.request_id, t.to_status, o.status, 'reopened'
 	FROM reconciler.sources AS s CROSS JOIN reconciler._open_requests($1) AS o
@@ -23,6 +25,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 							WHERE l.source_id = $1 AND l.request_id = o.request_id
 							ORDER BY l.transition_id DESC LIMIT 1) AS t
 	WHERE s.source_id = $1 AND reconciler._is_over(t.to_status, t.reason, t.at, o.expires_at)
+	RETURNING *)
+	INSERT INTO reconciler.events (kind, source_id, source, request_id, at, payload)
+	SELECT 'request.reopened', r.source_id, r.source, r.request_id, r.at, jsonb_build_object('from', r.from_status) FROM reopened AS r
 $$;
 
 -- The part of attach that runs with the extension owner's rights; the caller's are checked.

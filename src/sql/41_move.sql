@@ -66,13 +66,18 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+	WITH made AS (
 	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason,
 										seen, settled, block_height, block_hash, worker_id)
 	SELECT _record.source_id, _record.source, m.request_id, m.from_status, m.to_status, m.reason, m.seen, m.settled,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_height ELSE look.tip_height END,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_hash ELSE look.tip_hash END,
 		   look.worker_id
-	FROM unnest(changes) m;
+	FROM unnest(changes) m
+	RETURNING *)
+	INSERT INTO reconciler.events (kind, source_id, source, request_id, at, payload)
+	SELECT 'request.' || reconciler._status_after(t.reason), t.source_id, t.source, t.request_id, t.at, reconciler._transition_payload(t)
+	FROM made t;
 
 	-- The application's trigger has done this; unless triggers are off.
 	DELETE FROM reconciler.queue q
