@@ -53,6 +53,43 @@ patience_end(const patience *limit)
 	limit_reached = false;
 }
 
+/* The classes that stop a whole look: out of resources, cancelled by somebody, the system's failure */
+static bool
+stops_a_look(int code)
+{
+	int			class = ERRCODE_TO_CATEGORY(code);
+
+	return class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
+		class == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
+}
+
+/*
+ * Code of the application's raises what it likes: with the code of one of these
+ * classes it would stop the requests of all other tables, too. Only a cancel
+ * that the server itself has carried out stays what it is. Of the rest, what is
+ * true (no space is left) meets whatever is written next.
+ */
+static void
+charge_to_request(const patience *limit)
+{
+	ErrorData  *error;
+
+	if (!stops_a_look(geterrcode()))
+		return;
+	MemoryContextSwitchTo(limit->context);
+	error = CopyErrorData();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0)
+	{
+		FreeErrorData(error);
+		return;
+	}
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("%s, as code %s", error->message != NULL ? error->message : "an error", unpack_sql_state(error->sqlerrcode))));
+}
+
 void
 patience_lost(const patience *limit, const char *table)
 {
@@ -61,7 +98,10 @@ patience_lost(const patience *limit, const char *table)
 
 	patience_end(limit);
 	if (!ours)
+	{
+		charge_to_request(limit);
 		return;
+	}
 	MemoryContextSwitchTo(limit->context);
 	FlushErrorState();
 	ereport(ERROR,

@@ -25,7 +25,11 @@ typedef struct patience
 extern void patience_begin(patience *limit, int ms);
 extern void patience_end(const patience *limit);
 
-/* In PG_CATCH: ends it; if that was what the error came from, raises ERRCODE_OUT_OF_PATIENCE in its place */
+/*
+ * In PG_CATCH: ends it; if that was what the error came from, raises
+ * ERRCODE_OUT_OF_PATIENCE in its place. An error of the application's with a code
+ * that would stop more than its requests gets another one.
+ */
 extern void patience_lost(const patience *limit, const char *table);
 
 #endif

@@ -11,6 +11,7 @@
 #include "extension.h"
 #include "miscadmin.h"
 #include "queue_trigger.h"
+#include "row_version.h"
 #include "source.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -381,6 +382,7 @@ follow_trigger(const queue_origin *origin, TriggerData *data)
 {
 	const char *const *names = (const char *const *) data->tg_trigger->tgargs + 1;
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	HeapTuple	newest = NULL;
 	source_row	before;
 	source_row	now;
 
@@ -389,16 +391,22 @@ follow_trigger(const queue_origin *origin, TriggerData *data)
 		clear_requests(origin);
 		return;
 	}
-	source_row_read(&before, data->tg_trigtuple, desc, names);
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		follow_insert(origin, &before);
-	else if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		newest = row_version_newest(data->tg_relation, data->tg_trigtuple);
+	else if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		newest = row_version_newest(data->tg_relation, data->tg_newtuple);
+	source_row_read(&before, data->tg_trigtuple, desc, names);
+	/* What has been deleted or moved since has an event of its own. */
+	if (newest != NULL)
+		source_row_read(&now, newest, desc, names);
+	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
 		follow_delete(origin, &before);
+	else if (newest == NULL)
+		return;
+	else if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		follow_insert(origin, &now);
 	else
-	{
-		source_row_read(&now, data->tg_newtuple, desc, names);
 		follow_update(origin, &before, &now);
-	}
 }
 
 /* Where the trigger's call comes from */
