@@ -43,7 +43,7 @@ CREATE FUNCTION settle() RETURNS TABLE (request_id text, outcome text, to_status
 	SELECT s.request_id, s.outcome, s.to_status, s.reason FROM reconciler.networks n, held h, reconciler.settle_network('w', n.network_id, h.token, true) s
 	WHERE n.kind = 'bitcoind' ORDER BY 1;
 $$;
-CREATE VIEW ledger AS SELECT request_id, txid, output, amount, block_height, block_hash, unproven, gone_at IS NOT NULL AS gone
+CREATE VIEW ledger AS SELECT request_id, txid, ordinal, amount, block_height, block_hash, unproven, gone_at IS NOT NULL AS gone
 	FROM reconciler.payments ORDER BY payment_id;
 
 -- One credit, one request: the first of those that are not paid yet

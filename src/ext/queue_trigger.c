@@ -67,7 +67,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" coalesce($10, reconciler._request_problem(n.kind, n.network, $6, $7)),"
 	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($4, '') END,"
 	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($5, '') END,"
-	" reconciler._queue_key(n.kind, n.network, $6, $7), reconciler._is_followed(n.kind), reconciler._is_followed(n.kind)"
+	" reconciler._queue_key(n, $6, $7), reconciler._is_followed(n, $7), reconciler._is_followed(n, $7)"
 	" FROM reconciler.networks AS n WHERE n.network_id OPERATOR(pg_catalog.=) coalesce("
 	"(SELECT m.network_id FROM reconciler.networks AS m"
 	" WHERE m.chain OPERATOR(pg_catalog.=) $4 AND m.network OPERATOR(pg_catalog.=) $5), 0)"

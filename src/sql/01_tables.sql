@@ -22,6 +22,13 @@ CREATE TABLE networks (
 	enabled boolean NOT NULL DEFAULT true,
 	verify text CHECK (verify IN ('server')),	-- whose look a request must have had before its status becomes final
 	registered_by text,			-- the role of the worker that brought it; null: an administrator did
+	tokens text CHECK (tokens IN ('logs', 'balances')),	-- of EVM networks: how payments of tokens are found; null: balances
+	native text CHECK (native IN ('balances', 'blocks')),	-- and those of the chain's own coin
+	traces boolean,				-- whether its nodes may be asked for traces; null: they may not
+	in_time text CHECK (in_time IN ('block', 'seen')),	-- what must be before expires_at; null: see _in_time
+	watch_after interval CHECK (watch_after >= interval '0'),	-- so long a request is watched that has ended; null: a day
+	tip_interval interval CHECK (tip_interval > interval '0'),	-- how often its tip is asked for; null: every second
+	quorum int CHECK (quorum > 0),	-- endpoints that must agree; null: one
 	version bigint NOT NULL DEFAULT 1,	-- raised by every change: what was looked at by another one isn't believed
 	UNIQUE (chain, network)
 );
@@ -113,8 +120,8 @@ CREATE UNLOGGED TABLE queue (
 	error text,					-- why the last look failed for this request alone
 	error_at timestamptz,
 	invalid text,				-- why the request can't be observed as it is
-	key bytea,					-- of a followed network: who is paid, as blocks name it; null: it can't be said
-	followed boolean NOT NULL DEFAULT false,	-- its network is followed block by block
+	key bytea,					-- of a followed request: who is paid, as blocks name it; null: it can't be said
+	followed boolean NOT NULL DEFAULT false,	-- its chain is followed block by block for it; else a batch has it
 	look_back_due boolean NOT NULL DEFAULT false,	-- so it is, and older blocks are still to be read for this request
 	looking_back boolean NOT NULL DEFAULT false,	-- they are being read
 	look_back_since timestamptz,	-- from when on
@@ -127,7 +134,7 @@ CREATE UNIQUE INDEX queue_network_seq ON queue (network_id, seq);
 CREATE INDEX queue_endless ON queue (network_id) WHERE status = 'detected' AND expires_at IS NULL;
 CREATE INDEX queue_unregistered ON queue (chain, network) WHERE network_id = 0;
 CREATE INDEX queue_invalid ON queue (network_id, expires_at) WHERE invalid IS NOT NULL;
-CREATE INDEX queue_key ON queue (key) WHERE followed;
+CREATE INDEX queue_key ON queue (network_id, key) WHERE followed;
 CREATE INDEX queue_expiry ON queue (network_id, expires_at, seq) WHERE followed;
 CREATE INDEX queue_look_back ON queue (network_id, seq) WHERE look_back_due OR looking_back;
 

@@ -75,6 +75,7 @@ BEGIN
 			'Use server, or leave it out: what every worker saw counts.');
 	END IF;
 	PERFORM reconciler._check_kind(n);
+	PERFORM reconciler._check_following(n);
 	IF n.endpoints IS NULL THEN
 		PERFORM reconciler._refuse('endpoints must not be null', 'Give ''{}'' for a network without endpoints.');
 	END IF;
@@ -129,8 +130,9 @@ BEGIN
 		chain = CASE WHEN n.network_id = 0 THEN of_chain END,
 		network = CASE WHEN n.network_id = 0 THEN of_network END,
 		seen = NULL, settled = NULL, error = NULL, error_at = NULL,
-		key = reconciler._queue_key(n.kind, of_network, q.address, q.token_contract),
-		followed = reconciler._is_followed(n.kind), look_back_due = reconciler._is_followed(n.kind), looking_back = false, look_back_error = NULL,
+		key = reconciler._queue_key(n, q.address, q.token_contract),
+		followed = reconciler._is_followed(n, q.token_contract), look_back_due = reconciler._is_followed(n, q.token_contract),
+		looking_back = false, look_back_error = NULL,
 		invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 					   ELSE reconciler._request_problem(n.kind, of_network, q.address, q.token_contract) END
 	FROM reconciler.networks AS n
@@ -159,10 +161,12 @@ DECLARE
 BEGIN
 	INSERT INTO reconciler.networks (chain, network, kind, endpoints, chain_id, confirmations, block_tag,
 			detected_bps, confirmed_bps, batch_size, poll_interval, lease_duration, request_timeout,
-			expiry_grace, max_tip_age, rate_limit, enabled, verify, registered_by)
+			expiry_grace, max_tip_age, rate_limit, enabled, verify, registered_by,
+			tokens, native, traces, in_time, watch_after, tip_interval, quorum)
 		VALUES (n.chain, n.network, n.kind, n.endpoints, n.chain_id, n.confirmations, n.block_tag,
 			n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval, n.lease_duration, n.request_timeout,
-			n.expiry_grace, n.max_tip_age, n.rate_limit, n.enabled, n.verify, n.registered_by)
+			n.expiry_grace, n.max_tip_age, n.rate_limit, n.enabled, n.verify, n.registered_by,
+			n.tokens, n.native, n.traces, n.in_time, n.watch_after, n.tip_interval, n.quorum)
 		ON CONFLICT (chain, network) DO NOTHING
 		RETURNING networks.network_id INTO new_id;
 	IF new_id IS NOT NULL THEN
@@ -195,7 +199,9 @@ CREATE FUNCTION add_network(chain text, network text, endpoints text[] DEFAULT '
 		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
 		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT true,
-		verify text DEFAULT NULL) RETURNS int
+		verify text DEFAULT NULL, tokens text DEFAULT NULL, native text DEFAULT NULL, traces boolean DEFAULT NULL,
+		in_time text DEFAULT NULL, watch_after interval DEFAULT NULL, tip_interval interval DEFAULT NULL,
+		quorum int DEFAULT NULL) RETURNS int
 -- A refusal is logged without its statement: endpoints may hold keys.
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET log_min_error_statement = panic AS $$
 DECLARE
@@ -203,7 +209,8 @@ DECLARE
 	new_id int;
 BEGIN
 	n := ROW(NULL, chain, network, kind, endpoints, chain_id, confirmations, block_tag, detected_bps, confirmed_bps,
-			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, verify, NULL, 1);
+			 batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, enabled, verify, NULL,
+			 tokens, native, traces, in_time, watch_after, tip_interval, quorum, 1);
 	IF (reconciler._kind(n.kind)).has_chain_id AND n.chain_id IS NULL THEN
 		PERFORM reconciler._refuse('an EVM network needs its chain_id',
 			'Give it, so that an endpoint of another chain is never believed: add_network(…, chain_id => 1).');
@@ -242,17 +249,20 @@ BEGIN
 	-- Another node or schedule: look at once, with a clean record.
 	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0, verify = false WHERE b.network_id = NEW.network_id;
 	UPDATE reconciler.cursor_leases AS l SET due_at = '-infinity', failures = 0 WHERE l.network_id = NEW.network_id;
-	-- Another chain: what was seen doesn't count, and what is being observed must find nothing.
-	IF OLD.kind <> NEW.kind OR OLD.chain_id IS DISTINCT FROM NEW.chain_id THEN
-		IF reconciler._is_followed(OLD.kind) <> reconciler._is_followed(NEW.kind) THEN
-			-- Batches or a cursor: the lease of one says nothing of the other.
+	-- Another chain, or another way to see it: what was seen doesn't count, and what is being observed must find nothing.
+	IF (OLD.kind, OLD.chain_id, OLD.tokens = 'logs', OLD.native = 'blocks')
+		IS DISTINCT FROM (NEW.kind, NEW.chain_id, NEW.tokens = 'logs', NEW.native = 'blocks') THEN
+		-- Batches or a cursor: the lease of one says nothing of the other.
+		IF NOT (reconciler._has_batches(OLD) AND reconciler._has_batches(NEW)) THEN
 			DELETE FROM reconciler.batches AS b WHERE b.network_id = NEW.network_id;
+		END IF;
+		IF NOT (reconciler._has_cursor(OLD) AND reconciler._has_cursor(NEW)) THEN
 			DELETE FROM reconciler.cursor_leases AS l WHERE l.network_id = NEW.network_id;
 		END IF;
 		UPDATE reconciler.queue AS q
 			SET seq = DEFAULT, seen = NULL, settled = NULL, seen_height = NULL, error = NULL, error_at = NULL,
-				key = reconciler._queue_key(NEW.kind, NEW.network, q.address, q.token_contract),
-				followed = reconciler._is_followed(NEW.kind), look_back_due = reconciler._is_followed(NEW.kind),
+				key = reconciler._queue_key(NEW, q.address, q.token_contract),
+				followed = reconciler._is_followed(NEW, q.token_contract), look_back_due = reconciler._is_followed(NEW, q.token_contract),
 				looking_back = false, look_back_error = NULL,
 				invalid = CASE WHEN q.invalid LIKE 'expected_amount_minor %' THEN q.invalid
 							   ELSE reconciler._request_problem(NEW.kind, NEW.network, q.address, q.token_contract) END
@@ -277,19 +287,22 @@ CREATE FUNCTION set_network(chain text, network text, endpoints text[] DEFAULT N
 		poll_interval interval DEFAULT NULL, lease_duration interval DEFAULT NULL,
 		request_timeout interval DEFAULT NULL, expiry_grace interval DEFAULT NULL,
 		max_tip_age interval DEFAULT NULL, rate_limit numeric DEFAULT NULL, enabled boolean DEFAULT NULL,
-		verify text DEFAULT NULL, reset text[] DEFAULT '{}') RETURNS void
+		verify text DEFAULT NULL, tokens text DEFAULT NULL, native text DEFAULT NULL, traces boolean DEFAULT NULL,
+		in_time text DEFAULT NULL, watch_after interval DEFAULT NULL, tip_interval interval DEFAULT NULL,
+		quorum int DEFAULT NULL, reset text[] DEFAULT '{}') RETURNS void
 -- A refusal is logged without its statement: endpoints may hold keys.
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET log_min_error_statement = panic AS $$
 DECLARE
 	before reconciler.networks := reconciler._find_network(chain, network);
 	n reconciler.networks := before;
 	name text;
+	can_be text[] := '{chain_id,block_tag,batch_size,poll_interval,lease_duration,request_timeout,expiry_grace,max_tip_age,rate_limit,verify,'
+		'tokens,native,traces,in_time,watch_after,tip_interval,quorum}';
 BEGIN
 	FOREACH name IN ARRAY coalesce(reset, '{}') LOOP
-		IF name IS NULL OR name NOT IN ('chain_id', 'block_tag', 'batch_size', 'poll_interval', 'lease_duration',
-				'request_timeout', 'expiry_grace', 'max_tip_age', 'rate_limit', 'verify') THEN
+		IF name = ANY (can_be) IS NOT TRUE THEN
 			PERFORM reconciler._refuse(format('"%s" can''t be reset', name),
-				'These can: chain_id, block_tag, batch_size, poll_interval, lease_duration, request_timeout, expiry_grace, max_tip_age, rate_limit, verify.');
+				'These can: ' || array_to_string(can_be, ', ') || '.');
 		END IF;
 		n := jsonb_populate_record(n, jsonb_build_object(name, NULL));
 	END LOOP;
@@ -297,7 +310,9 @@ BEGIN
 		'kind', kind, 'confirmations', confirmations, 'block_tag', block_tag, 'detected_bps', detected_bps,
 		'confirmed_bps', confirmed_bps, 'batch_size', batch_size, 'poll_interval', poll_interval,
 		'lease_duration', lease_duration, 'request_timeout', request_timeout, 'expiry_grace', expiry_grace,
-		'max_tip_age', max_tip_age, 'rate_limit', rate_limit, 'enabled', enabled, 'verify', verify)));
+		'max_tip_age', max_tip_age, 'rate_limit', rate_limit, 'enabled', enabled, 'verify', verify,
+		'tokens', tokens, 'native', native, 'traces', traces, 'in_time', in_time,
+		'watch_after', watch_after, 'tip_interval', tip_interval, 'quorum', quorum)));
 	PERFORM reconciler._check_network(n);
 	IF n IS NOT DISTINCT FROM before THEN
 		RETURN;
@@ -307,7 +322,9 @@ BEGIN
 			block_tag = n.block_tag, detected_bps = n.detected_bps, confirmed_bps = n.confirmed_bps,
 			batch_size = n.batch_size, poll_interval = n.poll_interval, lease_duration = n.lease_duration,
 			request_timeout = n.request_timeout, expiry_grace = n.expiry_grace, max_tip_age = n.max_tip_age,
-			rate_limit = n.rate_limit, enabled = n.enabled, verify = n.verify
+			rate_limit = n.rate_limit, enabled = n.enabled, verify = n.verify,
+			tokens = n.tokens, native = n.native, traces = n.traces, in_time = n.in_time,
+			watch_after = n.watch_after, tip_interval = n.tip_interval, quorum = n.quorum
 		WHERE r.network_id = n.network_id;
 END $$;
 
@@ -361,7 +378,8 @@ CREATE FUNCTION worker_networks(worker_id text, batch_size_override int DEFAULT 
 		lease_override interval DEFAULT NULL, poll_interval_override interval DEFAULT NULL)
 RETURNS TABLE (network_id int, chain text, network text, kind text, chain_id bigint, confirmations int,
 	block_tag text, batch_size int, poll_interval_ms bigint, lease_ms bigint, request_timeout_ms bigint,
-	endpoints text, rate_limit numeric, version bigint, fingerprint text)
+	endpoints text, rate_limit numeric, version bigint, tokens text, native text, traces boolean,
+	tip_interval_ms bigint, quorum int, has_cursor boolean, has_batches boolean, fingerprint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	WITH effective AS (
 		SELECT n.network_id, n.chain, n.network, n.kind, n.chain_id, n.confirmations, n.block_tag,
@@ -372,17 +390,22 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 				reconciler._setting_interval('lease_duration')), interval '1 hour')) * 1000)::bigint AS lease_ms,
 			(extract(epoch FROM coalesce(n.request_timeout,
 				reconciler._setting_interval('request_timeout'))) * 1000)::bigint AS request_timeout_ms,
-			to_json(n.endpoints)::text AS endpoints, n.rate_limit, n.version
-		FROM reconciler.networks AS n
+			to_json(n.endpoints)::text AS endpoints, n.rate_limit, n.version,
+			CASE WHEN k.has_assets THEN coalesce(n.tokens, 'balances') END AS tokens,
+			CASE WHEN k.has_assets THEN coalesce(n.native, 'balances') END AS native,
+			CASE WHEN k.has_assets THEN coalesce(n.traces, false) END AS traces,
+			(extract(epoch FROM coalesce(n.tip_interval, interval '1 second')) * 1000)::bigint AS tip_interval_ms,
+			coalesce(n.quorum, 1) AS quorum, reconciler._has_cursor(n) AS has_cursor, reconciler._has_batches(n) AS has_batches
+		FROM reconciler.networks AS n CROSS JOIN LATERAL reconciler._kind(n.kind) AS k
 		WHERE n.enabled
 			AND (n.network_id <> 0 OR EXISTS (SELECT FROM reconciler.queue AS q WHERE q.network_id = 0))
 	)
 	SELECT e.*, md5(e::text) FROM effective AS e ORDER BY e.network_id
 $$;
 
-COMMENT ON FUNCTION add_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text) IS
-'Registers a network. kind: evm, esplora or bitcoind; endpoints in order of preference; confirmations: 1 is the tip, default 12 (evm) or 2, 1 on development chains; bps: basis points of the expected amount; verify => ''server'': what a daemon saw is final only when a worker in the server has seen it, too; nulls take the setting of the same name';
-COMMENT ON FUNCTION set_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text, text[]) IS
+COMMENT ON FUNCTION add_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text, text, text, boolean, text, interval, interval, int) IS
+'Registers a network. kind: evm, esplora or bitcoind; endpoints in order of preference; confirmations: 1 is the tip, default 12 (evm) or 2, 1 on development chains; bps: basis points of the expected amount; verify => ''server'': what a daemon saw is final only when a worker in the server has seen it, too; tokens => ''logs'', native => ''blocks'' (evm): payments are read from blocks, not from balances; traces: nodes may be asked for them; in_time => ''seen'': a payment that was seen before expires_at is in time, ''block'': its block''s time counts alone; watch_after: so long late payments are looked for; tip_interval: how often a followed chain''s tip is asked for; nulls take the setting of the same name';
+COMMENT ON FUNCTION set_network(text, text, text[], bigint, text, int, text, int, int, int, interval, interval, interval, interval, interval, numeric, boolean, text, text, text, boolean, text, interval, interval, int, text[]) IS
 'Changes a network. Nulls leave a value as it is; reset names values that go back to null: the setting of the same name, or none';
 COMMENT ON FUNCTION remove_network(text, text) IS
 'Removes a network. Its open requests stay open and wait for it to be registered again';

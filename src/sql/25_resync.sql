@@ -47,8 +47,8 @@ SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,
-			reconciler._queue_key(n.kind, n.network, o.address, o.token_contract) AS key,
-			reconciler._is_followed(n.kind) AS followed
+			reconciler._queue_key(n, o.address, o.token_contract) AS key,
+			reconciler._is_followed(n, o.token_contract) AS followed
 		FROM found AS o
 			LEFT JOIN reconciler.networks AS r ON r.chain = o.chain AND r.network = o.network
 			JOIN reconciler.networks AS n ON n.network_id = coalesce(r.network_id, 0)

@@ -33,7 +33,7 @@ BEGIN
 		  SELECT r.seq
 		  FROM (SELECT q.seq, row_number() OVER (ORDER BY q.seq) AS n
 				FROM reconciler.queue q
-				WHERE q.network_id = _build_batches.network_id) r
+				WHERE q.network_id = _build_batches.network_id AND NOT q.followed) r
 		  WHERE r.n > 1 AND (r.n - 1) % _build_batches.batch_size = 0) s;
 	RETURN true;
 END
@@ -118,7 +118,7 @@ BEGIN
 	INTO n, valid, last, last_valid
 	FROM (SELECT q.seq, q.invalid
 		  FROM reconciler.queue AS q
-		  WHERE q.network_id = b.network_id AND q.seq >= b.lo AND q.seq < b.hi
+		  WHERE q.network_id = b.network_id AND q.seq >= b.lo AND q.seq < b.hi AND NOT q.followed
 		  ORDER BY q.seq LIMIT most) AS s;
 END
 $$;
@@ -258,7 +258,7 @@ BEGIN
 	-- The tables first, as _hold_batch does.
 	LOCK TABLE reconciler.batches, reconciler.queue IN ROW EXCLUSIVE MODE;
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = claim.network_id AND x.enabled;
-	IF NOT FOUND OR reconciler._is_followed(n.kind) THEN
+	IF NOT FOUND OR NOT reconciler._has_batches(n) THEN
 		RETURN;
 	END IF;
 	PERFORM reconciler._check_version(n, claim.version);
@@ -287,10 +287,10 @@ BEGIN
 					THEN reconciler._known_is_due(q.status, q.expires_at, reconciler._paid(q.expected, q.seen, q.settled,
 												  n.detected_bps, n.confirmed_bps))
 					ELSE false END AS due) k
-	WHERE q.network_id = n.network_id AND q.seq >= b.lo AND q.seq < b.hi AND q.invalid IS NULL
+	WHERE q.network_id = n.network_id AND q.seq >= b.lo AND q.seq < b.hi AND q.invalid IS NULL AND NOT q.followed
 	ORDER BY q.seq;
 END
 $$;
 
 COMMENT ON FUNCTION claim(text, int, bigint, int, interval, interval, bigint) IS
-'Leases the first due batch of a network after the position given (then from the start), and returns its open requests, oldest first; no rows: nothing is due. failing: the last look at it failed. min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. Of network 0, the home of requests whose network is not registered, there is never anything to look at: it is put in order. Of one that is followed neither: see claim_cursor. Waits for nobody';
+'Leases the first due batch of a network after the position given (then from the start), and returns its open requests, oldest first; no rows: nothing is due. failing: the last look at it failed. min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. Of network 0, the home of requests whose network is not registered, there is never anything to look at: it is put in order. Of requests that are followed neither: see claim_cursor. Waits for nobody';

@@ -19,7 +19,8 @@ CREATE TYPE _look AS (
 	unverified boolean,			-- what it saw is final only when a trusted session has seen it, too
 	tip_time timestamptz,
 	answer text,				-- observed, failed or none: see the state machine
-	failure text				-- why nothing was observed, or why it isn't believed
+	failure text,				-- why nothing was observed, or why it isn't believed
+	followed boolean			-- it is about requests that are followed; false: about those of a batch; null: about any
 );
 
 -- What a look found out about one request
@@ -58,7 +59,7 @@ BEGIN
 	FROM ROWS FROM (unnest(findings), unnest(statuses))
 		 AS f(seq, source_id, request_id, seen, settled, error, status)
 	CROSS JOIN LATERAL (SELECT * FROM reconciler.queue x
-						WHERE x.network_id = look.network_id AND x.seq = f.seq
+						WHERE x.network_id = look.network_id AND x.seq = f.seq AND x.followed = coalesce(look.followed, x.followed)
 						  AND (x.invalid IS NULL OR f.error IS NOT NULL) LIMIT 1) q
 	CROSS JOIN LATERAL (SELECT CASE WHEN _decide.statuses IS NULL THEN q.status ELSE f.status END) s(status)
 	-- A height that nobody reaches any more binds nobody: see _note_tip.
@@ -258,6 +259,7 @@ BEGIN
 	v_look.grace := least(coalesce(network.expiry_grace, reconciler._setting_interval('expiry_grace')), interval '1000 years');
 	v_look.heights_grow := network.max_tip_age IS NOT NULL;
 	v_look.best_height := (SELECT s.best_height FROM reconciler.network_state AS s WHERE s.network_id = network.network_id);
+	v_look.followed := false;
 	v_look.unverified := coalesce(network.verify = 'server', false) AND NOT reconciler._is_trusted();
 	RETURN v_look;
 END
@@ -312,7 +314,7 @@ AS $$
 	SELECT array_agg(ROW(q.seq, NULL, NULL, NULL, NULL, $1.failure)::reconciler._finding)
 	FROM reconciler.queue q
 	WHERE q.network_id = $1.network_id AND q.seq >= $2 AND q.seq < $3 AND q.status = 'pending' AND q.invalid IS NULL
-	  AND q.expires_at <= $1.looked_at - $1.grace
+	  AND q.followed = $1.followed AND q.expires_at <= $1.looked_at - $1.grace
 $$;
 
 COMMENT ON FUNCTION _failed_findings(_look, bigint, bigint) IS

@@ -221,7 +221,7 @@ BEGIN
 	PERFORM reconciler._check_claim(claim_cursor.worker_id, claim_cursor.network_id, 1, claim_cursor.lease, claim_cursor.poll_interval);
 	LOCK TABLE reconciler.cursor_leases, reconciler.queue IN ROW EXCLUSIVE MODE;
 	SELECT * INTO n FROM reconciler.networks x
-	WHERE x.network_id = claim_cursor.network_id AND x.enabled AND reconciler._is_followed(x.kind);
+	WHERE x.network_id = claim_cursor.network_id AND x.enabled AND reconciler._has_cursor(x);
 	IF NOT FOUND OR NOT reconciler._may_follow(n.network_id) THEN
 		RETURN;
 	END IF;
@@ -247,31 +247,36 @@ END
 $$;
 
 COMMENT ON FUNCTION claim_cursor(text, int, interval, interval, bigint) IS
-'Leases the cursor of a network that is followed, if it is due: its position (height null: none yet), the most work of a chain that was read, the blocks read last as [[height, hash], …], whether there are requests that are still to be looked back for, and the next block to be read again for those that are; min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. No rows: not due, or somebody else has it';
+'Leases the cursor of a network that is followed, if it is due: its position (height null: none yet), the most work of a chain that was read (null: of its blocks none is known), the blocks read last as [[height, hash], …], whether there are requests that are still to be looked back for, and the next block to be read again for those that are; min_tip_time to floor_min_time: see _tip_bounds. version: the network''s that the worker knows; raises RC002 when it has changed. No rows: not due, or somebody else has it';
 
-CREATE FUNCTION _check_next_block(c cursors, block jsonb)
+CREATE FUNCTION _check_next_block(n networks, c cursors, block jsonb)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	height bigint := (block ->> 'height')::bigint;
+	has_work boolean := (reconciler._kind(n.kind)).has_work;
 BEGIN
 	IF height IS NULL OR height NOT BETWEEN 0 AND 1000000000000 OR block ->> 'hash' IS NULL
 	   OR (c.hash IS NOT NULL AND (height <> c.height + 1 OR block ->> 'previous' IS DISTINCT FROM c.hash)) THEN
 		RAISE EXCEPTION 'block % (%) does not follow block % (%)', height, block ->> 'hash', c.height, c.hash
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
 	END IF;
-	IF (block ->> 'work') !~ '^[0-9a-f]{64}$' IS NOT FALSE OR (block ->> 'work') COLLATE "C" <= c.work THEN
+	IF NOT has_work AND coalesce(block ->> 'work', '') <> '' THEN
+		RAISE EXCEPTION 'block % (%) names work, which no block of a network of kind % has', height, block ->> 'hash', n.kind
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave work out.';
+	END IF;
+	IF has_work AND ((block ->> 'work') !~ '^[0-9a-f]{64}$' IS NOT FALSE OR (block ->> 'work') COLLATE "C" <= c.work) THEN
 		RAISE EXCEPTION 'block % (%) adds no work to the chain: % after %', height, block ->> 'hash', block ->> 'work', c.work
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'work is 64 hex digits.';
 	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION _check_next_block(cursors, jsonb) IS 'Refuses a block that doesn''t follow the cursor''s';
+COMMENT ON FUNCTION _check_next_block(networks, cursors, jsonb) IS 'Refuses a block that doesn''t follow the cursor''s';
 
-CREATE FUNCTION advance_cursor(worker_id text, network_id int, token xid8, lease interval, block jsonb, outputs jsonb)
+CREATE FUNCTION advance_cursor(worker_id text, network_id int, token xid8, lease interval, block jsonb, credits jsonb)
 RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -280,17 +285,19 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	n reconciler.networks;
 	c reconciler.cursors;
 	v_height bigint := (block ->> 'height')::bigint;
 	v_hash text := block ->> 'hash';
-	v_work text COLLATE "C" := block ->> 'work';
+	v_work text COLLATE "C" := nullif(block ->> 'work', '');
 	v_time timestamptz := to_timestamp((block ->> 'time')::double precision);
 	v_found int;
 BEGIN
 	PERFORM reconciler._prolong_cursor(advance_cursor.network_id, advance_cursor.token, advance_cursor.lease);
+	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = advance_cursor.network_id;
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = advance_cursor.network_id;
-	PERFORM reconciler._check_next_block(c, block);
-	v_found := reconciler._match_outputs(advance_cursor.network_id, outputs, v_height, v_hash, v_time, false);
+	PERFORM reconciler._check_next_block(n, c, block);
+	v_found := reconciler._match_credits(n, credits, v_height, v_hash, v_time, false);
 	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time, work)
 	VALUES (advance_cursor.network_id, v_height, v_hash, v_time, v_work);
 	DELETE FROM reconciler.cursor_blocks r
@@ -303,7 +310,7 @@ END
 $$;
 
 COMMENT ON FUNCTION advance_cursor(text, int, xid8, interval, jsonb, jsonb) IS
-'Takes the block after the cursor ({height, hash, previous, time, work: that of the chain up to it, 64 hex digits}; the first one of all may be any) with its outputs [[txid, index, script in hex, amount], …]; prolongs the lease; returns the number of payments found';
+'Takes the block after the cursor ({height, hash, previous, time, work: that of the chain up to it, 64 hex digits, on kinds whose blocks have it}; the first one of all may be any) with its credits [[txid, ordinal, key in hex, amount, kind, sender], …]; prolongs the lease; returns the number of payments found';
 
 CREATE FUNCTION _give_up_reading(network_id int, above bigint)
 RETURNS void
@@ -336,7 +343,7 @@ $$;
 COMMENT ON FUNCTION _give_up_reading(int, bigint) IS
 'Forgets where the reading of a chain stood; what was found in blocks above the height must be found again before it counts';
 
-CREATE FUNCTION _undo_to(network_id int, block cursor_blocks)
+CREATE FUNCTION _undo_to(n networks, block cursor_blocks)
 RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -344,35 +351,74 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	v_mempool boolean := (reconciler._kind(n.kind)).has_mempool;
 	v_undone int;
 BEGIN
-	-- Unconfirmed again: whether still in the mempool, the look at it will tell.
+	-- Unconfirmed again: whether still in the mempool, the look at it will tell. Where there
+	-- is none it has gone, and keeps its block, until a block has it again.
 	WITH undone AS (
-		UPDATE reconciler.payments p SET block_height = NULL, block_hash = NULL, block_time = NULL
-		WHERE p.network_id = _undo_to.network_id AND p.block_height > block.height AND NOT p.unproven
+		UPDATE reconciler.payments p
+		SET block_height = CASE WHEN NOT v_mempool THEN p.block_height END,
+			block_hash = CASE WHEN NOT v_mempool THEN p.block_hash END,
+			block_time = CASE WHEN NOT v_mempool THEN p.block_time END,
+			gone_at = CASE WHEN NOT v_mempool THEN clock_timestamp() END
+		WHERE p.network_id = n.network_id AND p.block_height > block.height AND NOT p.unproven AND p.gone_at IS NULL
 		RETURNING p.source_id, p.request_id
 	), noted AS (
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT _undo_to.network_id, u.source_id, u.request_id FROM undone u
+		SELECT DISTINCT n.network_id, u.source_id, u.request_id FROM undone u
 		ON CONFLICT DO NOTHING
 	)
 	SELECT count(*) INTO v_undone FROM undone;
 
 	-- What was looked back over above the fork is read forward again.
-	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = _undo_to.network_id AND r.height > block.height;
+	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id AND r.height > block.height;
 	UPDATE reconciler.cursors x
 	SET height = block.height, hash = block.hash, block_time = block.block_time, work = block.work,
 		settled_depth = least(x.settled_depth, block.height),
 		look_back_next = least(x.look_back_next, block.height),
 		look_back_hash = CASE WHEN x.look_back_next >= block.height THEN block.hash ELSE x.look_back_hash END
-	WHERE x.network_id = _undo_to.network_id;
+	WHERE x.network_id = n.network_id;
 	RETURN v_undone;
 END
 $$;
 
-COMMENT ON FUNCTION _undo_to(int, cursor_blocks) IS 'Takes back all blocks above one that was read; returns how many payments were in them';
+COMMENT ON FUNCTION _undo_to(networks, cursor_blocks) IS 'Takes back all blocks above one that was read; returns how many payments were in them';
 
-CREATE FUNCTION undo_blocks(worker_id text, network_id int, token xid8, lease interval, height bigint, tip_work text)
+-- Without work, height decides: what is lower than what was read comes from a
+-- node that is behind. Not where time stands still: there a chain is begun anew at will.
+CREATE FUNCTION _check_fork(n networks, c cursors, height bigint, tip_work text, tip_height bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF (reconciler._kind(n.kind)).has_work THEN
+		IF tip_work IS NULL OR tip_work !~ '^[0-9a-f]{64}$' OR tip_work COLLATE "C" < c.best_work THEN
+			RAISE EXCEPTION 'a chain with less work takes back no block: % after %', tip_work, c.best_work
+				USING ERRCODE = 'invalid_parameter_value', HINT = 'Its node is behind, or on a fork that has lost.';
+		END IF;
+		RETURN;
+	END IF;
+	IF tip_height IS NULL OR (tip_height < c.height AND n.max_tip_age IS NOT NULL) THEN
+		RAISE EXCEPTION 'a lower chain takes back no block: its tip is block %, block % was read', tip_height, c.height
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Its node is behind: wait.';
+	END IF;
+	IF n.max_tip_age IS NOT NULL AND c.height IS NOT NULL
+	   AND NOT EXISTS (SELECT FROM reconciler.cursor_blocks AS r WHERE r.network_id = n.network_id AND r.height = _check_fork.height) THEN
+		RAISE EXCEPTION 'no block that was read is in the chain of the node: it forks off below block %',
+			(SELECT min(r.height) FROM reconciler.cursor_blocks AS r WHERE r.network_id = n.network_id)
+			USING ERRCODE = 'invalid_parameter_value',
+				HINT = format('Is it another chain? If this one was begun anew: SELECT reconciler.restart_cursor(%L, %L);', n.chain, n.network);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _check_fork(networks, cursors, bigint, text, bigint) IS
+'Refuses a reorganisation on the word of a node that may be behind, or on another chain';
+
+CREATE FUNCTION undo_blocks(worker_id text, network_id int, token xid8, lease interval, height bigint, tip_work text,
+	tip_height bigint DEFAULT NULL)
 RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -381,19 +427,18 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	n reconciler.networks;
 	c reconciler.cursors;
 	r reconciler.cursor_blocks;
 BEGIN
 	PERFORM reconciler._prolong_cursor(undo_blocks.network_id, undo_blocks.token, undo_blocks.lease);
+	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = undo_blocks.network_id;
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = undo_blocks.network_id;
-	IF tip_work IS NULL OR tip_work !~ '^[0-9a-f]{64}$' OR tip_work COLLATE "C" < c.best_work THEN
-		RAISE EXCEPTION 'a chain with less work takes back no block: % after %', tip_work, c.best_work
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Its node is behind, or on a fork that has lost.';
-	END IF;
+	PERFORM reconciler._check_fork(n, c, undo_blocks.height, undo_blocks.tip_work, undo_blocks.tip_height);
 	SELECT * INTO r FROM reconciler.cursor_blocks x
 	WHERE x.network_id = undo_blocks.network_id AND x.height = undo_blocks.height;
 	IF FOUND THEN
-		RETURN reconciler._undo_to(undo_blocks.network_id, r);
+		RETURN reconciler._undo_to(n, r);
 	END IF;
 	-- Another chain altogether: everything is looked for anew.
 	PERFORM reconciler._give_up_reading(undo_blocks.network_id, -1);
@@ -401,8 +446,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION undo_blocks(text, int, xid8, interval, bigint, text) IS
-'Takes back all blocks above the height, which must be one that was read (else all of the chain is): their payments are unconfirmed again. tip_work: of the chain that takes their place; a chain with less than was ever read takes none back';
+COMMENT ON FUNCTION undo_blocks(text, int, xid8, interval, bigint, text, bigint) IS
+'Takes back all blocks above the height, which must be one that was read (else all of the chain is, where blocks have work; where they haven''t it is refused): their payments are unconfirmed again, or gone where there is no mempool to find them in. tip_work: of the chain that takes their place; a chain with less than was ever read takes none back. tip_height: likewise, where blocks have no work';
 
 CREATE FUNCTION restart_cursor(chain text, network text)
 RETURNS void
@@ -412,7 +457,7 @@ AS $$
 DECLARE
 	n reconciler.networks := reconciler._find_network(chain, network);
 BEGIN
-	IF NOT reconciler._is_followed(n.kind) THEN
+	IF NOT reconciler._has_cursor(n) THEN
 		PERFORM reconciler._refuse(format('network %s/%s is not followed block by block', n.chain, n.network),
 			'Only networks that are have a cursor.');
 	END IF;

@@ -17,9 +17,13 @@ CREATE TABLE payments (
 	source_id int NOT NULL,
 	source text NOT NULL,
 	request_id text NOT NULL,
-	txid text NOT NULL,
-	output int NOT NULL,			-- index of the output (or log) in the transaction
+	chain text NOT NULL,			-- of the network, by names: it may be removed, and registered again
+	network text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('output', 'native', 'token', 'internal')),
+	txid text,						-- null: internal, and no transaction is known that explains it
+	ordinal int NOT NULL,			-- index of the output, log or trace in the transaction
 	key bytea NOT NULL,				-- who was paid, as queue.key
+	sender text,					-- null: the chain doesn't tell
 	amount numeric(78,0) NOT NULL CHECK (amount >= 0 AND amount <> 'NaN'),	-- minor units
 	block_height bigint,			-- null: in no block
 	block_hash text,
@@ -27,14 +31,16 @@ CREATE TABLE payments (
 	unproven boolean NOT NULL DEFAULT false,	-- the chain was read anew since then, and not as far back as this block
 	first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
 	gone_at timestamptz,			-- neither in a block nor in the mempool any more since then
-	UNIQUE (txid, output, network_id)
+	CHECK (txid IS NOT NULL OR (kind = 'internal' AND block_hash IS NOT NULL)),
+	UNIQUE (txid, ordinal, kind, chain, network)
 );
+CREATE UNIQUE INDEX payments_unexplained ON payments (block_hash, key, ordinal, chain, network) WHERE txid IS NULL;
 CREATE INDEX payments_request ON payments (source_id, request_id);
 CREATE INDEX payments_height ON payments (network_id, block_height);
 CREATE INDEX payments_unconfirmed ON payments (network_id, gone_at) WHERE block_height IS NULL OR unproven;
 
 COMMENT ON TABLE payments IS
-'What was found of payments to requests on networks that are followed block by block: a row for each credit (a transaction output), which counts for this request alone. block_height is null while it is in no block; gone_at is set when it was replaced, conflicted or reorganised away; unproven: its block was read, but on a chain that was given up since. Confirmations follow from block_height and the tip';
+'What was found of payments to requests on networks that are followed block by block: a row for each credit, which counts for this request alone. kind: a transaction''s output; a transfer of the chain''s own coin, or of a token; internal: what a contract paid. sender: who paid, where the chain tells. block_height is null while it is in no block; gone_at is set when it was replaced, conflicted or reorganised away; unproven: its block was read, but on a chain that was given up since. Confirmations follow from block_height and the tip';
 
 -- Requests whose payments have changed since settle was told, in the order in
 -- which they get their turn
@@ -52,7 +58,7 @@ COMMENT ON TABLE payment_changes IS 'Requests whose payments have changed since 
 -- Below, LATERAL … OFFSET 0 keeps the planner from turning a join around or from
 -- reading a table for it: it knows nothing of a queue that was just filled, and
 -- a block has thousands of outputs. network_id + 0 is no index's condition, so
--- that the key is.
+-- that the request is.
 
 CREATE FUNCTION _minor_units(value text)
 RETURNS numeric
@@ -69,18 +75,22 @@ $$;
 
 COMMENT ON FUNCTION _minor_units(text) IS 'An amount as workers hand it over; anything but an unsigned 256-bit number is an error';
 
-CREATE FUNCTION _outputs(outputs jsonb)
-RETURNS TABLE (n bigint, txid text, output int, key bytea, amount numeric)
+CREATE FUNCTION _credits(credits jsonb)
+RETURNS TABLE (n bigint, txid text, ordinal int, key bytea, amount numeric, kind text, sender text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT e.n, e.item ->> 0, (e.item ->> 1)::int, decode(e.item ->> 2, 'hex'), reconciler._minor_units(e.item ->> 3)
+	SELECT e.n, e.item ->> 0, (e.item ->> 1)::int, decode(e.item ->> 2, 'hex'), reconciler._minor_units(e.item ->> 3),
+		   coalesce(e.item ->> 4, 'output'), left(e.item ->> 5, 100)
 	FROM jsonb_array_elements($1) WITH ORDINALITY AS e(item, n)
 $$;
 
-COMMENT ON FUNCTION _outputs(jsonb) IS 'Outputs [[txid, index, key in hex, amount], …] as rows, in their order';
+COMMENT ON FUNCTION _credits(jsonb) IS
+'Credits [[txid, ordinal, key in hex, amount, kind, sender], …] as rows, in their order; without a kind they are outputs';
 
-CREATE FUNCTION _refresh_payments(network_id int, outputs jsonb, height bigint, hash text, at timestamptz)
+-- What is known already, to requests open or closed. One that no transaction
+-- explains is told by its block and payee.
+CREATE FUNCTION _refresh_payments(n networks, credits jsonb, height bigint, hash text, at timestamptz)
 RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -95,24 +105,31 @@ DECLARE
 	v_refreshed int;
 BEGIN
 	WITH known AS MATERIALIZED (
-		SELECT x.row_id, x.source_id, x.request_id
-		FROM reconciler._outputs(outputs) o
+		SELECT x.row_id, o.amount
+		FROM reconciler._credits(credits) o
 		CROSS JOIN LATERAL (
-			SELECT p.ctid AS row_id, p.source_id, p.request_id
+			SELECT p.ctid AS row_id, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven
 			FROM reconciler.payments p
-			WHERE p.network_id + 0 = _refresh_payments.network_id AND p.txid = o.txid AND p.output = o.output
-			  AND (p.gone_at IS NOT NULL OR p.unproven OR p.block_hash <> _refresh_payments.hash
-				   OR (p.block_hash IS NULL AND _refresh_payments.hash IS NOT NULL))
+			WHERE p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind AND p.chain = n.chain AND p.network = n.network
+			UNION ALL
+			SELECT p.ctid, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven
+			FROM reconciler.payments p
+			WHERE o.txid IS NULL AND p.txid IS NULL AND p.block_hash = _refresh_payments.hash AND p.key = o.key
+			  AND p.ordinal = o.ordinal AND p.chain = n.chain AND p.network = n.network
 			OFFSET 0) x
+		WHERE x.gone_at IS NOT NULL OR x.unproven OR x.block_hash <> _refresh_payments.hash
+		   OR (_refresh_payments.hash IS NOT NULL
+			   AND (x.block_hash IS NULL OR x.network_id <> n.network_id OR x.amount <> o.amount))
 	), refreshed AS (
 		UPDATE reconciler.payments p
 		SET block_height = _refresh_payments.height, block_hash = _refresh_payments.hash,
-			block_time = _refresh_payments.at, gone_at = NULL, unproven = false
+			block_time = _refresh_payments.at, gone_at = NULL, unproven = false,
+			amount = k.amount, network_id = n.network_id
 		FROM known k WHERE p.ctid = k.row_id
 		RETURNING p.source_id, p.request_id
 	), noted AS (
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT _refresh_payments.network_id, r.source_id, r.request_id FROM refreshed r
+		SELECT DISTINCT n.network_id, r.source_id, r.request_id FROM refreshed r
 		ON CONFLICT DO NOTHING
 	)
 	SELECT count(*) INTO v_refreshed FROM refreshed;
@@ -120,7 +137,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _refresh_payments(int, jsonb, bigint, text, timestamptz) IS
+COMMENT ON FUNCTION _refresh_payments(networks, jsonb, bigint, text, timestamptz) IS
 'Notes in which block payments are that are known already, to requests open or closed; height, hash and time null: in the mempool. Returns how many it has changed';
 
 CREATE FUNCTION _payee(network_id int, key bytea, of_look_back boolean, at timestamptz)
@@ -132,7 +149,7 @@ SET enable_bitmapscan = off
 AS $$
 	SELECT q.source_id, q.request_id
 	FROM (SELECT * FROM reconciler.queue x
-		  WHERE x.key = $2 AND x.followed AND x.network_id + 0 = $1 AND x.invalid IS NULL
+		  WHERE x.key = $2 AND x.followed AND x.network_id = $1 AND x.invalid IS NULL
 			AND (NOT $3 OR x.looking_back AND ($4 IS NULL OR x.look_back_since IS NULL OR x.look_back_since <= $4 + interval '2 hours'))
 		  OFFSET 0) q
 	JOIN reconciler.networks n ON n.network_id = $1
@@ -148,9 +165,41 @@ $$;
 COMMENT ON FUNCTION _payee(int, bytea, boolean, timestamptz) IS
 'The open request that a new credit counts for. of_look_back: one of those that are being looked back for, and that was made at the latest two hours after the credit''s block (so far can a block''s time be off)';
 
--- Matches credits [[txid, index, key, amount], …] against open requests and
--- writes what is found; of_look_back: against those that are being looked back for only
-CREATE FUNCTION _match_outputs(network_id int, outputs jsonb, height bigint, hash text, at timestamptz, of_look_back boolean)
+-- It pays somebody else, or this one already; unless his table was detached and is back under another id.
+CREATE FUNCTION _take_credit(n networks, o record, source_id int, request_id text, height bigint, hash text, at timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	INSERT INTO reconciler.payments AS p (network_id, source_id, source, request_id, chain, network, kind, txid, ordinal,
+										  key, sender, amount, block_height, block_hash, block_time)
+	SELECT n.network_id, s.source_id, s.relation::text, _take_credit.request_id, n.chain, n.network, o.kind, o.txid, o.ordinal,
+		   o.key, o.sender, o.amount, _take_credit.height, _take_credit.hash, _take_credit.at
+	FROM reconciler.sources s WHERE s.source_id = _take_credit.source_id
+	ON CONFLICT DO NOTHING;
+	IF NOT FOUND AND o.txid IS NOT NULL THEN
+		UPDATE reconciler.payments p
+		SET source_id = s.source_id, source = s.relation::text
+		FROM reconciler.sources s
+		WHERE s.source_id = _take_credit.source_id AND p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind
+		  AND p.chain = n.chain AND p.network = n.network AND p.request_id = _take_credit.request_id AND p.key = o.key
+		  AND p.source_id <> s.source_id
+		  AND NOT EXISTS (SELECT FROM reconciler.sources x WHERE x.source_id = p.source_id);
+	END IF;
+	RETURN FOUND;
+END
+$$;
+
+COMMENT ON FUNCTION _take_credit(networks, record, int, text, bigint, text, timestamptz) IS
+'Writes a credit down as a payment of a request; false: it is one already, of this or of another';
+
+-- Matches credits against open requests and writes what is found; of_look_back:
+-- against those that are being looked back for only
+CREATE FUNCTION _match_credits(n networks, credits jsonb, height bigint, hash text, at timestamptz, of_look_back boolean)
 RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -162,42 +211,32 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_found int := reconciler._refresh_payments(_match_outputs.network_id, outputs, height, hash, at);
+	v_found int := reconciler._refresh_payments(n, credits, height, hash, at);
 	o record;
 	v_payee record;
 BEGIN
 	-- One at a time: whom a credit pays depends on what was paid before it.
 	FOR o IN
-		SELECT x.* FROM reconciler._outputs(outputs) x
-		CROSS JOIN LATERAL (SELECT FROM reconciler.queue q WHERE q.key = x.key AND q.followed LIMIT 1) q
+		SELECT x.* FROM reconciler._credits(credits) x
+		CROSS JOIN LATERAL (SELECT FROM reconciler.queue q
+							WHERE q.network_id = n.network_id AND q.key = x.key AND q.followed LIMIT 1) q
 		ORDER BY x.n
 	LOOP
-		SELECT * INTO v_payee FROM reconciler._payee(_match_outputs.network_id, o.key, of_look_back, at);
-		CONTINUE WHEN NOT FOUND;
-		INSERT INTO reconciler.payments AS p (network_id, source_id, source, request_id, txid, output, key, amount,
-											  block_height, block_hash, block_time)
-		SELECT _match_outputs.network_id, s.source_id, s.relation::text, v_payee.request_id, o.txid, o.output, o.key, o.amount,
-			   _match_outputs.height, _match_outputs.hash, _match_outputs.at
-		FROM reconciler.sources s WHERE s.source_id = v_payee.source_id
-		-- It pays somebody else, or this one already; unless his table was detached and is back under another id.
-		ON CONFLICT (network_id, txid, output) DO UPDATE
-		SET source_id = excluded.source_id, source = excluded.source
-		WHERE p.request_id = excluded.request_id AND p.key = excluded.key AND p.source_id <> excluded.source_id
-		  AND NOT EXISTS (SELECT FROM reconciler.sources s WHERE s.source_id = p.source_id);
-		CONTINUE WHEN NOT FOUND;
+		SELECT * INTO v_payee FROM reconciler._payee(n.network_id, o.key, of_look_back, at);
+		CONTINUE WHEN NOT FOUND OR NOT reconciler._take_credit(n, o, v_payee.source_id, v_payee.request_id, height, hash, at);
 		v_found := v_found + 1;
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		VALUES (_match_outputs.network_id, v_payee.source_id, v_payee.request_id)
+		VALUES (n.network_id, v_payee.source_id, v_payee.request_id)
 		ON CONFLICT DO NOTHING;
 	END LOOP;
 	RETURN v_found;
 END
 $$;
 
-COMMENT ON FUNCTION _match_outputs(int, jsonb, bigint, text, timestamptz, boolean) IS
-'Writes the payments to open requests among transaction outputs; height, hash and time null: of the mempool. Returns how many were found, or found in another place';
+COMMENT ON FUNCTION _match_credits(networks, jsonb, bigint, text, timestamptz, boolean) IS
+'Writes the payments to open requests among credits; height, hash and time null: of the mempool. Returns how many were found, or found in another place';
 
-CREATE FUNCTION note_mempool(worker_id text, network_id int, token xid8, lease interval, outputs jsonb, gone jsonb)
+CREATE FUNCTION note_mempool(worker_id text, network_id int, token xid8, lease interval, credits jsonb, gone jsonb)
 RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -205,8 +244,11 @@ SET lock_timeout = '5s'
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+	n reconciler.networks;
 BEGIN
 	PERFORM reconciler._prolong_cursor(note_mempool.network_id, note_mempool.token, note_mempool.lease);
+	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = note_mempool.network_id;
 	WITH lost AS (
 		UPDATE reconciler.payments p SET gone_at = clock_timestamp()
 		WHERE p.network_id = note_mempool.network_id AND p.block_height IS NULL AND p.gone_at IS NULL
@@ -216,12 +258,12 @@ BEGIN
 	INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
 	SELECT DISTINCT note_mempool.network_id, l.source_id, l.request_id FROM lost l
 	ON CONFLICT DO NOTHING;
-	RETURN reconciler._match_outputs(note_mempool.network_id, outputs, NULL, NULL, NULL, false);
+	RETURN reconciler._match_credits(n, credits, NULL, NULL, NULL, false);
 END
 $$;
 
 COMMENT ON FUNCTION note_mempool(text, int, xid8, interval, jsonb, jsonb) IS
-'Takes outputs of transactions that are in the mempool, and the ids of those that are no longer there nor in a block; returns the number of payments found';
+'Takes credits of transactions that are in the mempool, and the ids of those that are no longer there nor in a block; returns the number of payments found';
 
 CREATE FUNCTION unconfirmed_payments(network_id int)
 RETURNS TABLE (txid text, gone boolean)
@@ -230,7 +272,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 	SELECT DISTINCT p.txid, p.gone_at IS NOT NULL OR p.unproven FROM reconciler.payments p
-	WHERE p.network_id = $1 AND (p.block_height IS NULL OR p.unproven)
+	WHERE p.network_id = $1 AND (p.block_height IS NULL OR p.unproven) AND p.txid IS NOT NULL
 	  AND ((p.gone_at IS NULL AND NOT p.unproven)
 		   OR EXISTS (SELECT FROM reconciler.queue q WHERE q.source_id = p.source_id AND q.request_id = p.request_id))
 $$;
@@ -316,7 +358,44 @@ $$;
 COMMENT ON FUNCTION _followed_findings(networks, int[], text[], bigint) IS
 'What is known of requests of a followed network: their sums, at the tip and at the depth. Those that are closed, or not looked back for yet, fall out';
 
-CREATE FUNCTION _followed_look(n networks, c cursors, worker_id text, looked_at timestamptz)
+-- Down to where blocks are settled: so many below the tip, or what the node calls
+-- safe or final. The latter stays what it was where a node says less, or nothing.
+CREATE FUNCTION _settled_depth(n networks, c cursors, of_settings text, depth jsonb)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v_height bigint := reconciler._height(depth ->> 'height');
+	ours text := (SELECT r.hash FROM reconciler.cursor_blocks AS r
+				  WHERE r.network_id = n.network_id AND r.height = v_height);
+	before bigint := CASE WHEN c.settings IS NOT DISTINCT FROM of_settings THEN c.settled_depth END;
+BEGIN
+	IF n.block_tag IS NULL THEN
+		RETURN c.height - n.confirmations + 1;
+	END IF;
+	IF depth ->> 'hash' <> ours THEN
+		RAISE EXCEPTION 'the % block % (%) is another one than was read: %', n.block_tag, v_height, depth ->> 'hash', ours
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Undo blocks down to the fork first.';
+	END IF;
+	RETURN coalesce(greatest(CASE WHEN v_height <= c.height THEN v_height END, before), -1);
+END
+$$;
+
+COMMENT ON FUNCTION _settled_depth(networks, cursors, text, jsonb) IS
+'The height down from which payments count as settled; depth: the block with the network''s block_tag';
+
+CREATE FUNCTION _settings_of(n networks)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(' ', $1.confirmations, $1.block_tag, $1.detected_bps, $1.confirmed_bps)
+$$;
+
+COMMENT ON FUNCTION _settings_of(networks) IS 'By what payments are counted as settled: others, and they are counted anew';
+
+CREATE FUNCTION _followed_look(n networks, c cursors, worker_id text, looked_at timestamptz, depth jsonb)
 RETURNS _look
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -324,22 +403,24 @@ SET enable_seqscan = off
 AS $$
 DECLARE
 	look reconciler._look := reconciler._begin_look(n, worker_id, looked_at);
+	settled bigint := reconciler._settled_depth(n, c, reconciler._settings_of(n), depth);
 BEGIN
+	look.followed := true;
 	look.answer := 'observed';
 	look.tip_height := c.height;
 	look.tip_hash := c.hash;
 	look.tip_time := c.block_time;
 	look.chain_time := CASE WHEN look.heights_grow THEN c.block_time END;
-	IF c.height >= n.confirmations - 1 THEN
-		look.depth_height := c.height - n.confirmations + 1;
+	IF settled >= 0 THEN
+		look.depth_height := settled;
 		look.depth_hash := (SELECT r.hash FROM reconciler.cursor_blocks AS r
-							WHERE r.network_id = n.network_id AND r.height = c.height - n.confirmations + 1);
+							WHERE r.network_id = n.network_id AND r.height = settled);
 	END IF;
 	RETURN look;
 END
 $$;
 
-COMMENT ON FUNCTION _followed_look(networks, cursors, text, timestamptz) IS 'A look at the chain as far as it was read';
+COMMENT ON FUNCTION _followed_look(networks, cursors, text, timestamptz, jsonb) IS 'A look at the chain as far as it was read';
 
 -- Those that could not be settled go behind the others. So do those of which the
 -- queue doesn't know yet what was found: the application had the row locked, or the
@@ -382,8 +463,8 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_depth bigint := c.height - n.confirmations + 1;
-	v_settings text := concat_ws(' ', n.confirmations, n.detected_bps, n.confirmed_bps);
+	v_depth bigint := coalesce(look.depth_height, -1);
+	v_settings text := reconciler._settings_of(n);
 	v_sources int[];
 	v_requests text[];
 	v_findings reconciler._finding[];
@@ -412,7 +493,7 @@ $$;
 COMMENT ON FUNCTION _settle_followed(cursor_leases, networks, cursors, _look, boolean) IS
 'Judges the requests of a followed network that there is something new to say of, and gives the lease of its cursor back';
 
-CREATE FUNCTION settle_network(worker_id text, network_id int, token xid8, due_now boolean)
+CREATE FUNCTION settle_network(worker_id text, network_id int, token xid8, due_now boolean, depth jsonb DEFAULT NULL)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -438,7 +519,7 @@ BEGIN
 		RAISE EXCEPTION 'the cursor stands on a chain with less work than was read already: block % (%)', c.height, c.hash
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Read on, or back to the chain with the most work.';
 	END IF;
-	v_look := reconciler._followed_look(n, c, settle_network.worker_id, l.claimed_at);
+	v_look := reconciler._followed_look(n, c, settle_network.worker_id, l.claimed_at, depth);
 	v_outcomes := reconciler._settle_followed(l, n, c, v_look, coalesce(due_now, false));
 	PERFORM reconciler._note_tip(v_look);
 	IF l.marked_at IS NULL OR l.marked_at < clock_timestamp() - interval '1 minute' THEN
@@ -448,8 +529,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION settle_network(text, int, xid8, boolean) IS
-'Settles what payments say at the cursor: its block is the tip. Gives the lease back; due_now: there is more to do at once. Returns what settle does';
+COMMENT ON FUNCTION settle_network(text, int, xid8, boolean, jsonb) IS
+'Settles what payments say at the cursor: its block is the tip. Gives the lease back; due_now: there is more to do at once. depth: the block {height, hash} that bears the network''s block_tag; nothing new is settled without it where the network has one. Returns what settle does';
 
 CREATE FUNCTION fail_network(worker_id text, network_id int, token xid8, failure text, asked boolean)
 RETURNS TABLE (outcome text, source text, request_id text, from_status text, to_status text, reason text)
@@ -469,6 +550,7 @@ BEGIN
 	l := reconciler._hold_cursor(fail_network.network_id, fail_network.token);
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = fail_network.network_id;
 	v_look := reconciler._begin_look(n, fail_network.worker_id, l.claimed_at);
+	v_look.followed := true;
 	v_look.failure := coalesce(left(fail_network.failure, 1000), 'the worker does not say why');
 	v_look.answer := CASE WHEN asked THEN 'failed' ELSE 'none' END;
 	IF asked THEN
@@ -482,3 +564,48 @@ $$;
 
 COMMENT ON FUNCTION fail_network(text, int, xid8, text, boolean) IS
 'The chain could not be read: says why, gives the lease back, and expires what nobody could observe until its grace was over. asked: an endpoint was; else nothing was found out. Returns what settle does';
+
+-- What a block source asks its node for.
+
+CREATE FUNCTION follow_keys(network_id int, after text DEFAULT NULL, most int DEFAULT 1000)
+RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+	SELECT DISTINCT encode(q.key, 'hex') FROM reconciler.queue q
+	WHERE q.network_id = $1 AND q.followed AND q.invalid IS NULL AND q.key > decode(coalesce($2, ''), 'hex')
+	ORDER BY 1 LIMIT least(greatest($3, 1), 100000)
+$$;
+
+COMMENT ON FUNCTION follow_keys(int, text, int) IS
+'The keys, in hex, that blocks of a network are matched against, in order, none twice; after: the last one of the page before';
+
+-- From token to token by the index.
+CREATE FUNCTION follow_tokens(network_id int)
+RETURNS TABLE (token text, holders bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+	WITH RECURSIVE tokens (token) AS (
+		(SELECT substr(q.key, 1, 20) FROM reconciler.queue q
+		 WHERE q.network_id = $1 AND q.followed AND q.key IS NOT NULL ORDER BY q.key LIMIT 1)
+		UNION ALL
+		SELECT (SELECT substr(q.key, 1, 20) FROM reconciler.queue q
+				WHERE q.network_id = $1 AND q.followed AND q.key > t.token || decode(repeat('ff', 20), 'hex')
+				ORDER BY q.key LIMIT 1)
+		FROM tokens t WHERE t.token IS NOT NULL
+	)
+	SELECT encode(t.token, 'hex'), c.holders FROM tokens t
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS holders
+		FROM (SELECT FROM reconciler.queue q
+			  WHERE q.network_id = $1 AND q.followed AND q.key >= t.token
+				AND q.key <= t.token || decode(repeat('ff', 20), 'hex') LIMIT 100000) x) c
+	WHERE t.token IS NOT NULL
+$$;
+
+COMMENT ON FUNCTION follow_tokens(int) IS
+'The tokens (20 bytes in hex; zeros: the chain''s own coin) that open requests of a followed network are to be paid in, and how many requests there are of each, counted up to 100,000';

@@ -98,7 +98,7 @@ $$;
 COMMENT ON FUNCTION begin_look_back(text, int, xid8, interval) IS
 'Marks requests that no block was matched against yet; returns how many, the block to begin with (the cursor''s; from there downwards, each being the parent of the one before), and when the oldest request was made (Unix seconds): blocks since then are to be read again for them';
 
-CREATE FUNCTION look_back(worker_id text, network_id int, token xid8, lease interval, block jsonb, outputs jsonb)
+CREATE FUNCTION look_back(worker_id text, network_id int, token xid8, lease interval, block jsonb, credits jsonb)
 RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -107,9 +107,11 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	n reconciler.networks;
 	c reconciler.cursors;
 BEGIN
 	PERFORM reconciler._prolong_cursor(look_back.network_id, look_back.token, look_back.lease);
+	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = look_back.network_id;
 	SELECT * INTO c FROM reconciler.cursors x WHERE x.network_id = look_back.network_id;
 	IF (block ->> 'height', block ->> 'hash') IS DISTINCT FROM (c.look_back_next::text, c.look_back_hash)
 	   OR c.look_back_hash IS NULL OR block ->> 'previous' IS NULL THEN
@@ -119,7 +121,7 @@ BEGIN
 	END IF;
 	UPDATE reconciler.cursors x SET look_back_next = x.look_back_next - 1, look_back_hash = block ->> 'previous'
 	WHERE x.network_id = look_back.network_id;
-	RETURN reconciler._match_outputs(look_back.network_id, outputs, c.look_back_next, c.look_back_hash,
+	RETURN reconciler._match_credits(n, credits, c.look_back_next, c.look_back_hash,
 		to_timestamp((block ->> 'time')::double precision), true);
 END
 $$;

@@ -65,10 +65,18 @@ CREATE VIEW network_status AS
 			  FROM unnest(n.endpoints) WITH ORDINALITY AS u (url, position) ORDER BY u.position) AS endpoints,
 		n.confirmations, n.block_tag, n.detected_bps, n.confirmed_bps, n.batch_size, n.poll_interval,
 		n.lease_duration, n.request_timeout, n.expiry_grace, n.max_tip_age, n.rate_limit, n.verify,
+		k.tokens, k.native, k.traces, CASE WHEN n.network_id <> 0 THEN reconciler._in_time(n) END AS in_time,
+		coalesce(n.watch_after, interval '24 hours') AS watch_after,
+		coalesce(n.tip_interval, interval '1 second') AS tip_interval, coalesce(n.quorum, 1) AS quorum,
 		q.open_requests, q.invalid_requests, b.batches, b.leased_batches,
 		s.tip_height, s.tip_hash, s.tip_time, s.observed_at, coalesce(s.failures, 0) AS failures,
 		coalesce(s.doubts, 0) AS doubts, s.error, s.error_at
 	FROM reconciler.networks AS n
+		CROSS JOIN LATERAL (
+			SELECT CASE WHEN i.has_assets THEN coalesce(n.tokens, 'balances') END AS tokens,
+				CASE WHEN i.has_assets THEN coalesce(n.native, 'balances') END AS native,
+				CASE WHEN i.has_assets THEN coalesce(n.traces, false) END AS traces
+			FROM reconciler._kind(n.kind) AS i) AS k
 		LEFT JOIN reconciler.network_state AS s ON s.network_id = n.network_id
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS open_requests, count(k.invalid) AS invalid_requests

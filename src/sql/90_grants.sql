@@ -7,7 +7,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WHERE p.pronamespace = 'reconciler'::regnamespace
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
 			'take_budget', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
-			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network')
+			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens')
 	ORDER BY p.proname
 $$;
 
@@ -114,7 +114,7 @@ END $$;
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
 GRANT SELECT ON network_status, leases, stat_workers TO pg_monitor;
-GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers() TO pg_monitor;	-- which these views call
+GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers(), _kinds(), _kind(text), _in_time(networks) TO pg_monitor;	-- which these views call
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
 COMMENT ON TABLE cursor_leases IS 'The leases of the cursors of networks that are followed; see the view leases';

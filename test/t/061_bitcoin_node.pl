@@ -57,7 +57,7 @@ request('upper', uc $bitcoin->address('wpkh', 3), 50_000);
 request('unpaid', $bitcoin->address('wpkh', 4), 50_000);
 my $txid = $bitcoin->pay((map { [ $bitcoin->address($_, 1), 50_000 ] } @types), [ $bitcoin->address('wpkh', 3), 50_000 ]);
 wait_for_status($node, $id{$_}, 'detected', name => "$_ is detected in the mempool") for @types, 'upper';
-is(sql("SELECT count(*), count(DISTINCT output), count(block_height), min(amount) FROM reconciler.payments WHERE txid = '$txid'"),
+is(sql("SELECT count(*), count(DISTINCT ordinal), count(block_height), min(amount) FROM reconciler.payments WHERE txid = '$txid'"),
 	'6|6|0|50000', 'its outputs stand in payments');
 $bitcoin->pay([ $bitcoin->address('wpkh', 2), 20_000 ]);
 wait_known('parts', '20000|0', 'a part is seen');
