@@ -37,6 +37,8 @@ static int	lease_duration;
 static int	poll_interval;
 static int	request_timeout;
 static int	expiry_grace;
+static int	event_retention;
+static int	event_retention_limit;
 
 /* Splits a list of database names; names keep their case. NULL: not a list */
 static bool
@@ -200,6 +202,21 @@ define_claim_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static void
+define_event_settings(void)
+{
+	DefineCustomIntVariable("reconciler.event_retention",
+							"How long events are kept that every consumer has acknowledged.",
+							NULL,
+							&event_retention, 7 * 24 * 3600, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("reconciler.event_retention_limit",
+							"How long events are kept for a consumer that doesn't acknowledge them.",
+							"They are deleted then, and the consumer is told that it has missed some.",
+							&event_retention_limit, 30 * 24 * 3600, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 rc_guc_define(bool preloading)
 {
@@ -213,6 +230,7 @@ rc_guc_define(bool preloading)
 		rc_guc_max_workers = RC_WORKERS_LIMIT;
 	define_worker_settings();
 	define_claim_settings();
+	define_event_settings();
 
 	/* Reserving the prefix would throw away the two settings that can't be defined */
 	if (preloading)

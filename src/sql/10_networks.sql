@@ -27,7 +27,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	FROM (VALUES ('lease_duration', '15s', interval '1 millisecond'),
 				 ('poll_interval', '15s', interval '1 millisecond'),
 				 ('request_timeout', '5s', interval '1 millisecond'),
-				 ('expiry_grace', '1h', interval '1 second')) AS d (name, value, base_unit),
+				 ('expiry_grace', '1h', interval '1 second'),
+				 ('event_retention', '7d', interval '1 second'),
+				 ('event_retention_limit', '30d', interval '1 second')) AS d (name, value, base_unit),
 		 LATERAL (SELECT coalesce(nullif(current_setting('reconciler.' || d.name, true), ''), d.value)) AS s (value)
 	WHERE d.name = $1
 $$;

@@ -7,7 +7,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WHERE p.pronamespace = 'reconciler'::regnamespace
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
 			'take_budget', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
-			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens')
+			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens',
+			'retire_events')
 	ORDER BY p.proname
 $$;
 
@@ -49,7 +50,8 @@ CREATE FUNCTION _app_functions() RETURNS SETOF regprocedure
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
-		AND p.proname IN ('attach', 'detach', 'create_table', 'explain', 'resync', 'reopen')
+		AND p.proname IN ('attach', 'detach', 'create_table', 'explain', 'resync', 'reopen',
+			'create_consumer', 'restart_consumer', 'drop_consumer', 'read_events', 'ack_events')
 	ORDER BY p.proname
 $$;
 
@@ -62,6 +64,7 @@ BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, role);
 	END LOOP;
+	EXECUTE format('GRANT SELECT ON reconciler.consumers TO %s', role);
 END $$;
 
 CREATE FUNCTION revoke_app(role regrole) RETURNS void
@@ -72,6 +75,7 @@ BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
 	END LOOP;
+	EXECUTE format('REVOKE SELECT ON reconciler.consumers FROM %s', role);
 	PERFORM reconciler._revoke_schema(role);
 END $$;
 
@@ -113,6 +117,7 @@ END $$;
 
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
+GRANT SELECT ON consumers TO pg_monitor;
 GRANT SELECT ON network_status, leases, stat_workers TO pg_monitor;
 GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers(), _kinds(), _kind(text), _in_time(networks) TO pg_monitor;	-- which these views call
 
@@ -130,6 +135,7 @@ SELECT pg_catalog.pg_extension_config_dump('sources', '');
 SELECT pg_catalog.pg_extension_config_dump('former_sources', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions', '');
 SELECT pg_catalog.pg_extension_config_dump('events', '');
+SELECT pg_catalog.pg_extension_config_dump('event_consumers', '');
 SELECT pg_catalog.pg_extension_config_dump('payments', '');
 SELECT pg_catalog.pg_extension_config_dump('cursors', '');
 SELECT pg_catalog.pg_extension_config_dump('cursor_blocks', '');
