@@ -130,7 +130,7 @@ CALL pass_time();
 SET SESSION AUTHORIZATION regress_daemon;
 SELECT * FROM look('0');
 RESET SESSION AUTHORIZATION;
-UPDATE reconciler.batches SET verify = false;
+UPDATE reconciler.batches SET verify = false, failing_since = clock_timestamp() - interval '2 hours', failed_at = clock_timestamp();
 CALL pass_time();
 SET SESSION AUTHORIZATION regress_daemon;
 SELECT * FROM look('0', failure => 'nobody answers');

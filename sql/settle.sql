@@ -141,6 +141,14 @@ INSERT INTO invoices (id, status, expires_at) VALUES
 SELECT * FROM cycle('{"2": "no answer", "3": "no answer"}', 130);
 SELECT * FROM cycle('{}', 131, more => '{"failure": "connection refused"}');
 SELECT id, status FROM invoices ORDER BY id;
+-- The grace is a time in which looks have failed: that nobody looked is no failure
+UPDATE reconciler.queue SET failing_since = clock_timestamp() - interval '61 min' WHERE error IS NOT NULL;
+SELECT * FROM cycle('{"2": "no answer", "3": "no answer"}', 130);
+UPDATE reconciler.batches SET failing_since = clock_timestamp() - interval '61 min', failed_at = clock_timestamp() - interval '16 min';
+SELECT * FROM cycle('{}', 131, more => '{"failure": "connection refused"}');
+UPDATE reconciler.batches SET failing_since = clock_timestamp() - interval '61 min';
+SELECT * FROM cycle('{}', 131, more => '{"failure": "connection refused"}');
+SELECT id, status FROM invoices ORDER BY id;
 SELECT failures, error, lease_owner, due_at - claimed_at AS back_off FROM reconciler.batches;
 SELECT failures, error, tip_height FROM reconciler.network_state;
 UPDATE reconciler.batches SET due_at = '-infinity';

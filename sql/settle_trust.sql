@@ -16,11 +16,12 @@ CREATE TABLE invoices (
 );
 SELECT reconciler.attach('invoices', allow_superuser_owner => true) > 0 AS attached;
 
--- Overdue for longer than the grace: one more failed look, and it is over
+-- Overdue for longer than the grace, as long as looks have failed: one more, and it is over
 CREATE FUNCTION fresh() RETURNS void LANGUAGE sql AS $$
 	TRUNCATE invoices, reconciler.transitions;
 	INSERT INTO invoices (id, expires_at) VALUES (1, clock_timestamp() - interval '2 hours');
-	UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL, lease_token = NULL, failures = 0;
+	UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL, lease_token = NULL, failures = 0,
+		failing_since = clock_timestamp() - interval '2 hours', failed_at = clock_timestamp();
 	DELETE FROM reconciler.network_state;
 $$;
 -- Claims, and settles an observation: time is added to now, in s; null: left out
@@ -47,7 +48,9 @@ BEGIN
 END
 $$;
 
--- A failed look of an endpoint that was asked
+-- A failed look of an endpoint that was asked. The first one ends nothing: nobody has looked before
+SELECT fresh();
+SELECT * FROM look('connection refused');
 SELECT fresh();
 SELECT * FROM look('connection refused');
 SELECT fresh();

@@ -119,6 +119,7 @@ CREATE UNLOGGED TABLE queue (
 	seen_height bigint,			-- the tip at which they were observed
 	error text,					-- why the last look failed for this request alone
 	error_at timestamptz,
+	failing_since timestamptz,	-- where error is not null: since when there has been one
 	invalid text,				-- why the request can't be observed as it is
 	key bytea,					-- of a followed request: who is paid, as blocks name it; null: it can't be said
 	followed boolean NOT NULL DEFAULT false,	-- its chain is followed block by block for it; else a batch has it
@@ -156,6 +157,8 @@ CREATE UNLOGGED TABLE batches (
 	due_at timestamptz NOT NULL DEFAULT '-infinity',
 	failures int NOT NULL DEFAULT 0,
 	error text,
+	failing_since timestamptz,	-- the first of the looks that have failed one after the other
+	failed_at timestamptz,		-- the last of them
 	PRIMARY KEY (network_id, lo)
 ) WITH (fillfactor = 40);
 
@@ -172,6 +175,8 @@ CREATE UNLOGGED TABLE cursor_leases (
 	last_owner text,			-- knows the mempool
 	failures int NOT NULL DEFAULT 0,
 	error text,
+	failing_since timestamptz,	-- as of a batch
+	failed_at timestamptz,
 	expiry_at timestamptz,		-- where the next settling goes on with what expires; null: from the start
 	expiry_seq bigint,
 	marked_at timestamptz		-- when follow_marks were written last

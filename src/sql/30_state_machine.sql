@@ -25,7 +25,8 @@
 --
 -- expired: of what was observed, the request's time was over by the clocks of
 -- both database and chain; of what failed, and of a partial payment, whose rest
--- may be on its way, it was over for longer than the grace. never: the request has
+-- may be on its way, it was over for longer than the grace (and looks had failed
+-- for as long: see _failed_enough). never: the request has
 -- no expires_at. It would wait for ever as detected, and a payment that comes back
 -- would not be noticed if it ended: so it is pending again.
 -- gone: what had been there is missing for as many blocks as would have confirmed

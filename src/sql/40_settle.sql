@@ -33,6 +33,30 @@ CREATE TYPE _finding AS (
 	error text					-- not null: this request was not observed
 );
 
+-- The time in which nobody looked (the server was down, workers were off) is no
+-- failure of anybody's: the first look afterwards must not make a request expire
+-- by failing.
+CREATE FUNCTION _failed_enough(since timestamptz, looked_at timestamptz, grace interval)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT coalesce(since, looked_at) <= looked_at - grace
+$$;
+
+COMMENT ON FUNCTION _failed_enough(timestamptz, timestamptz, interval) IS
+'Whether looks have failed for longer than the grace. since: the first of those that failed one after the other, null: there was none before this';
+
+CREATE FUNCTION _failing_since(since timestamptz, failed_at timestamptz, looked_at timestamptz, poll_interval interval)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	-- An endpoint rests for ten minutes at the most.
+	SELECT CASE WHEN failed_at >= looked_at - greatest(poll_interval * 4, interval '15 minutes') AND since <= looked_at THEN since ELSE looked_at END
+$$;
+
+COMMENT ON FUNCTION _failing_since(timestamptz, timestamptz, timestamptz, interval) IS
+'Since when looks have failed one after the other, now that this one has, too: those count after which the next came soon';
+
 CREATE FUNCTION _decide(look _look, findings _finding[], statuses text[])
 RETURNS TABLE (finding _finding, reason text, changed boolean, status text, error_at timestamptz, to_verify boolean)
 LANGUAGE plpgsql
@@ -69,7 +93,10 @@ BEGIN
 									WHEN look.heights_grow AND look.tip_height < h.known_height AND f.seen < q.seen THEN 'none'
 									ELSE 'observed' END) a(answer)
 	CROSS JOIN LATERAL (SELECT reconciler._paid(q.expected, f.seen, f.settled, look.detected_bps, look.confirmed_bps)) p(paid)
-	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, p.paid, look.looked_at, look.chain_time, look.grace)) e(expired)
+	CROSS JOIN LATERAL (SELECT reconciler._expired(q.expires_at, a.answer, p.paid, look.looked_at, look.chain_time, look.grace)
+							   AND (a.answer <> 'failed' OR look.failure IS NOT NULL OR q.invalid IS NOT NULL
+									OR reconciler._failed_enough(CASE WHEN q.error IS NOT NULL THEN q.failing_since END,
+																 look.looked_at, look.grace))) e(expired)
 	CROSS JOIN LATERAL (SELECT reconciler._gone(
 		reconciler._paid(q.expected, q.seen, q.settled, look.detected_bps, look.confirmed_bps),
 		p.paid, h.known_height, look.tip_height, look.confirmations, look.heights_grow)) g(gone)
@@ -97,7 +124,8 @@ BEGIN
 		settled = CASE WHEN c.failed THEN q.settled ELSE c.settled END,
 		seen_height = CASE WHEN c.failed THEN q.seen_height ELSE look.tip_height END,
 		error = c.error,
-		error_at = CASE WHEN c.failed THEN clock_timestamp() END
+		error_at = CASE WHEN c.failed THEN clock_timestamp() END,
+		failing_since = CASE WHEN c.failed THEN coalesce(CASE WHEN q.error IS NOT NULL THEN q.failing_since END, look.looked_at) END
 	FROM (SELECT x.ctid AS row_id, n.seen, n.settled, n.error, n.error IS NOT NULL AS failed
 		  FROM unnest(notes) n
 		  CROSS JOIN LATERAL (SELECT x.ctid FROM reconciler.queue x
@@ -386,12 +414,14 @@ DECLARE
 							  THEN b.claimed_at + b.poll_interval ELSE b.due_at END;
 BEGIN
 	IF look.failure IS NULL AND keep AND v_due = b.lease_until THEN
-		UPDATE reconciler.batches x SET failures = 0, error = NULL
+		UPDATE reconciler.batches x SET failures = 0, error = NULL, failing_since = NULL, failed_at = NULL
 		WHERE x.network_id = b.network_id AND x.lo = b.lo AND x.failures > 0;
 		RETURN;
 	END IF;
 	UPDATE reconciler.batches x
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = v_due, error = look.failure,
+		failing_since = CASE WHEN look.failure IS NOT NULL THEN b.failing_since END,
+		failed_at = CASE WHEN look.failure IS NOT NULL THEN b.claimed_at END,
 		failures = CASE WHEN look.failure IS NULL THEN 0 ELSE least(b.failures, 1000) + 1 END
 	WHERE x.network_id = b.network_id AND x.lo = b.lo;
 END
@@ -451,9 +481,11 @@ BEGIN
 		v_doubt := reconciler._doubt(v_look, b, v_network, observation);
 		v_look.failure := v_doubt;
 	END IF;
+	b.failing_since := reconciler._failing_since(b.failing_since, b.failed_at, b.claimed_at, b.poll_interval);
 	v_outcomes := reconciler._judge(v_look,
 		CASE WHEN v_look.failure IS NULL THEN reconciler._observed_findings(observation, b.lo, b.hi)
-			 WHEN v_doubt IS NULL THEN reconciler._failed_findings(v_look, b.lo, b.hi) END);
+			 WHEN v_doubt IS NULL AND reconciler._failed_enough(b.failing_since, v_look.looked_at, v_look.grace)
+			 THEN reconciler._failed_findings(v_look, b.lo, b.hi) END);
 	IF v_outcomes @> '[{"outcome": "to verify"}]' THEN
 		UPDATE reconciler.batches x SET verify = true WHERE x.network_id = b.network_id AND x.lo = b.lo;
 	END IF;

@@ -108,6 +108,8 @@ BEGIN
 	UPDATE reconciler.cursor_leases AS x
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, error = failure,
 		failures = CASE WHEN failure IS NULL THEN 0 ELSE least(l.failures, 1000) + 1 END,
+		failing_since = CASE WHEN failure IS NOT NULL THEN l.failing_since END,
+		failed_at = CASE WHEN failure IS NOT NULL THEN l.failed_at END,
 		due_at = CASE WHEN due_now OR NOT isfinite(l.due_at) THEN '-infinity' ELSE l.claimed_at + l.poll_interval END,
 		expiry_at = next_at, expiry_seq = next_seq
 	WHERE x.network_id = l.network_id;

@@ -554,7 +554,11 @@ BEGIN
 	v_look.failure := coalesce(left(fail_network.failure, 1000), 'the worker does not say why');
 	v_look.answer := CASE WHEN asked THEN 'failed' ELSE 'none' END;
 	IF asked THEN
-		v_outcomes := reconciler._judge(v_look, reconciler._failed_findings(v_look, 0, 9223372036854775807));
+		l.failing_since := reconciler._failing_since(l.failing_since, l.failed_at, l.claimed_at, l.poll_interval);
+		l.failed_at := l.claimed_at;
+		IF reconciler._failed_enough(l.failing_since, v_look.looked_at, v_look.grace) THEN
+			v_outcomes := reconciler._judge(v_look, reconciler._failed_findings(v_look, 0, 9223372036854775807));
+		END IF;
 		PERFORM reconciler._note_tip(v_look);
 	END IF;
 	PERFORM reconciler._end_cursor_lease(l, false, CASE WHEN asked THEN v_look.failure ELSE l.error END, l.expiry_at, l.expiry_seq);
