@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/chain/bitcoin/mempool.h"
+#include "core/follow/seen.h"
 #include "core/chain/bitcoin/block.h"
 #include "core/base/memory.h"
 

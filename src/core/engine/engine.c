@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/engine/engine.h"
-#include "core/chain/follower.h"
+#include "core/follow/follow.h"
 #include "core/net/http.h"
 #include "core/base/memory.h"
 #include "core/chain/chain.h"

@@ -1,5 +1,5 @@
 /* node_transactions.c: the last stages of a step along a Bitcoin chain: the mempool, and settling */
-#include "core/chain/bitcoin/node.h"
+#include "core/follow/step.h"
 
 #include <stdlib.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* node_step.c: what the stages of a step along a Bitcoin chain use: to say what they came to, and to read answers */
-#include "core/chain/bitcoin/node.h"
+#include "core/follow/step.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

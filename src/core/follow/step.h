@@ -4,10 +4,10 @@
 
 #include <json-c/json.h>
 
-#include "core/chain/bitcoin/mempool.h"
+#include "core/follow/seen.h"
 #include "core/chain/bitcoin/node_rpc.h"
 #include "core/chain/bitcoin/block.h"
-#include "core/chain/follower.h"
+#include "core/follow/follow.h"
 #include "core/protocol/cursor.h"
 
 /* Blocks that one step reads at most, going forward and back */

@@ -1,5 +1,5 @@
 /* node_blocks.c: stages of a step along a Bitcoin chain: is the node to be believed, forks, blocks, looking back */
-#include "core/chain/bitcoin/node.h"
+#include "core/follow/step.h"
 
 #include <inttypes.h>
 #include <stdio.h>

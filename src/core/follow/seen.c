@@ -1,5 +1,5 @@
 /* mempool.c: what a worker remembers of a node's mempool: 32 bytes a transaction, 16 an output */
-#include "core/chain/bitcoin/mempool.h"
+#include "core/follow/seen.h"
 
 #include <stdlib.h>
 #include <string.h>

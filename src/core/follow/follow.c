@@ -14,7 +14,7 @@
  * Blocks and transactions are taken raw: that is the least work for the node,
  * hashes can be computed, and amounts are whole numbers.
  */
-#include "core/chain/bitcoin/node.h"
+#include "core/follow/step.h"
 
 #include <inttypes.h>
 #include <stdio.h>
