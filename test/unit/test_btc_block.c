@@ -1,15 +1,13 @@
-/* test_btc_block.c: raw blocks and transactions, and what is remembered of a mempool */
+/* test_btc_block.c: raw blocks and transactions */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "core/follow/seen.h"
 #include "core/chain/bitcoin/block.h"
 #include "core/base/memory.h"
 
@@ -95,68 +93,6 @@ test_transaction(void **state)
 	rc_btc_outputs_free(&outputs);
 }
 
-/* A made-up id for number i */
-static const char *
-make_txid(int i)
-{
-	static char txid[RC_BTC_HASH_SIZE];
-
-	snprintf(txid, sizeof(txid), "%08x%056x", (unsigned) i * 2654435761u, (unsigned) i);
-	return txid;
-}
-
-static void
-count_found(void *arg, const char *txid)
-{
-	assert_int_equal(strlen(txid), RC_BTC_HASH_SIZE - 1);
-	++*(int *) arg;
-}
-
-static void
-test_mempool(void **state)
-{
-	rc_mempool *mempool = rc_mempool_create();
-	rc_btc_output output;
-	char		script[RC_BTC_SCRIPT_HEX_SIZE];
-	int			found = 0;
-
-	(void) state;
-	memset(&output, 0, sizeof(output));
-	output.script.len = 22;
-	rc_mempool_find(mempool, "00", count_found, &found);
-	rc_mempool_begin(mempool);
-	for (int i = 0; i < 5000; i++)
-	{
-		assert_true(rc_mempool_list(mempool, make_txid(i)));
-		output.script.bytes[2] = (uint8_t) (i % 100);
-		rc_mempool_add(mempool, make_txid(i), &output, 1);
-		rc_mempool_add(mempool, make_txid(i), &output, 1);
-	}
-	rc_mempool_end(mempool);
-	assert_false(rc_mempool_list(mempool, "no hash"));
-	assert_false(rc_mempool_has(mempool, make_txid(5000)));
-	output.script.bytes[2] = 7;
-	rc_btc_script_to_hex(&output.script, script);
-	rc_mempool_find(mempool, script, count_found, &found);
-	assert_int_equal(found, 50);
-
-	/* Half of them leave */
-	rc_mempool_begin(mempool);
-	for (int i = 0; i < 5000; i += 2)
-		assert_false(rc_mempool_list(mempool, make_txid(i)));
-	rc_mempool_end(mempool);
-	for (int i = 0; i < 5000; i++)
-		assert_int_equal(rc_mempool_has(mempool, make_txid(i)), i % 2 == 0);
-	found = 0;
-	rc_mempool_find(mempool, script, count_found, &found);
-	assert_int_equal(found, 0);
-	output.script.bytes[2] = 8;
-	rc_btc_script_to_hex(&output.script, script);
-	rc_mempool_find(mempool, script, count_found, &found);
-	assert_int_equal(found, 50);
-	rc_mempool_free(mempool);
-}
-
 int
 main(void)
 {
@@ -164,7 +100,6 @@ main(void)
 		cmocka_unit_test(test_block),
 		cmocka_unit_test(test_broken_block),
 		cmocka_unit_test(test_transaction),
-		cmocka_unit_test(test_mempool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ main(void)
 	for (const rc_chain *const *chain = rc_chains; *chain != NULL; chain++, n++)
 	{
 		ok(rc_chain_of((*chain)->kind) == *chain, (*chain)->kind);
-		ok((*chain)->look != NULL || (*chain)->has_blocks, "it looks, is followed, or both");
+		ok((*chain)->look != NULL || (*chain)->blocks != NULL, "it looks, is followed, or both");
 		ok((*chain)->request_problem != NULL && (*chain)->request_key != NULL && (*chain)->default_chain != NULL,
 		   "it has all that every kind has");
 		ok((*chain)->request_key("mainnet", "nonsense", NULL, key) == 0 && has_problem((*chain)->kind, "nonsense", NULL),

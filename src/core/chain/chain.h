@@ -27,7 +27,6 @@ typedef struct rc_chain
 
 	const rc_observer *look;	/* asks for each request; NULL: it doesn't */
 	const rc_block_source *blocks;	/* hands out blocks, so that its chain can be followed; NULL: it doesn't */
-	bool		has_blocks;		/* its chain is followed block by block (rc_follow_start) */
 } rc_chain;
 
 extern const rc_chain rc_chain_evm;

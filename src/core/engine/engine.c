@@ -690,7 +690,7 @@ claim_everywhere(engine *engine)
 	{
 		const rc_chain *chain = rc_chain_of(loop->network->kind);
 
-		if (chain != NULL && chain->has_blocks)
+		if (chain != NULL && chain->blocks != NULL)
 			follow_chain(engine, loop);
 		else
 			claim_batches(engine, loop);

@@ -1,27 +1,25 @@
 /*
- * node.c: follows a Bitcoin chain through a node's JSON-RPC
+ * follow.c: follows a chain, whichever it is, by its block source
  *
- * A step goes through these stages, each a call to the node and what it leads to:
+ * A step goes through these stages, each a call to the source and what it leads to:
  *
- *   INFO     the node's state, its first block, its tip       -> is it to be believed?
+ *   TIP      where the endpoint's chain stands                -> is it to be believed?
  *   POSITION the hash at the cursor's height                  -> the same: read on
  *   FORK     the hashes at the heights read before            -> undo down to the last common block
- *   HASHES, BLOCK  the next blocks, one at a time             -> advance the cursor
- *   BACK     blocks again, from the cursor from parent to parent, back to the age of new requests -> look_back
- *   MEMPOOL, TRANSACTIONS  what is new in the mempool
- *   CHECK    is the tip still the one?                        -> note_mempool, settle
- *
- * Blocks and transactions are taken raw: that is the least work for the node,
- * hashes can be computed, and amounts are whole numbers.
+ *   HASHES, READ  the next blocks                             -> advance the cursor
+ *   BACK_HASHES, BACK  blocks again, from the cursor from parent to parent, back to the age of new requests -> look_back
+ *   PENDING, TRANSACTIONS  what is new among the transactions that are in no block
+ *   CHECK    has the chain moved since?                       -> note_mempool, settle
  */
 #include "core/follow/step.h"
 
-#include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/chain/chain.h"
 #include "core/net/endpoint.h"
 
 rc_follower *
@@ -29,7 +27,7 @@ rc_follower_create(void)
 {
 	rc_follower *follower = rc_calloc(1, sizeof(*follower));
 
-	follower->mempool = rc_mempool_create();
+	follower->seen = rc_seen_create();
 	return follower;
 }
 
@@ -38,7 +36,7 @@ rc_follower_free(rc_follower *follower)
 {
 	if (follower == NULL)
 		return;
-	rc_mempool_free(follower->mempool);
+	rc_seen_free(follower->seen);
 	free(follower);
 }
 
@@ -51,16 +49,25 @@ free_followed(rc_followed *followed)
 }
 
 static void
+close_source(rc_follow *follow)
+{
+	if (follow->source != NULL)
+		follow->blocks->close(follow->source);
+	follow->source = NULL;
+}
+
+static void
 free_follow(rc_follow *follow)
 {
-	if (follow->call != NULL)
-		rc_exchange_cancel(follow->call);
+	close_source(follow);
 	if (follow->timer != NULL)
 		rc_timer_cancel(follow->timer);
-	json_object_put(follow->recent);
-	free(follow->wanted.items);
-	free(follow->back_problem);
+	free(follow->recent.items);
+	free(follow->back.ids);
+	free(follow->back.problem);
+	free(follow->unread.items);
 	free(follow->failure.text);
+	rc_keys_free(&follow->late);
 	rc_endpoint_walk_end(&follow->walk);
 	free(follow->token);
 	free_followed(follow->result);
@@ -108,11 +115,41 @@ settle_failure(rc_follow *follow, char *failure)
 static follow_step
 ask_next_endpoint(rc_follow *follow)
 {
+	rc_source_context context = {follow->http, follow->host, follow->network, NULL, &follow->wanted};
+
+	close_source(follow);
 	follow->idle_restarts = 0;
 	follow->endpoint = rc_endpoint_walk_next(&follow->walk);
-	if (follow->endpoint != NULL)
-		return rc_follow_go_to(follow, STAGE_INFO);
-	return settle_failure(follow, rc_endpoint_walk_problem(&follow->walk));
+	if (follow->endpoint == NULL)
+		return FOLLOW_END;
+	context.endpoint = follow->endpoint;
+	follow->source = follow->blocks->open(&context);
+	return rc_follow_go_to(follow, STAGE_TIP);
+}
+
+/* The next endpoint, or the end: with what is wrong with all of them, unless one only has to catch up */
+static follow_step
+try_next(rc_follow *follow)
+{
+	follow_step step = ask_next_endpoint(follow);
+
+	if (step != FOLLOW_END)
+		return step;
+	if (!follow->waiting)
+		return settle_failure(follow, rc_endpoint_walk_problem(&follow->walk));
+	step = rc_follow_written(follow, rc_cursor_release(&follow->lease, false));
+	return step == FOLLOW_GO_ON ? FOLLOW_END : step;
+}
+
+/* The endpoint will have those blocks, too: until then nothing is undone, and nothing settled */
+static follow_step
+wait_for_endpoint(rc_follow *follow)
+{
+	follow->waiting = true;
+	rc_log_change(follow->host, RC_LOG_INFO, "endpoint has fewer blocks than were read",
+				  RC_FIELDS(rc_field_text("chain", follow->network->chain),
+							rc_field_text("network", follow->network->network)), follow->endpoint->shown);
+	return try_next(follow);
 }
 
 /* The endpoint is at fault: another one is asked from the beginning, if there is one */
@@ -129,7 +166,7 @@ leave_endpoint(rc_follow *follow)
 				  RC_FIELDS(rc_field_text("chain", follow->network->chain),
 							rc_field_text("network", follow->network->network)), failure);
 	free(failure);
-	return ask_next_endpoint(follow);
+	return try_next(follow);
 }
 
 /* What is left to do waits for the next step, which may begin at once */
@@ -153,150 +190,109 @@ begin_again(rc_follow *follow)
 	follow->idle_restarts++;
 	follow->restarts++;
 	if (follow->idle_restarts <= MAX_RESTARTS && follow->restarts <= MAX_RESTARTS_IN_ALL)
-		return rc_follow_go_to(follow, STAGE_INFO);
+		return rc_follow_go_to(follow, STAGE_TIP);
 	follow->restarts = 0;
-	return rc_follow_failed(follow, rc_failure_make(RC_FAILURE_INCONSISTENT,
-													"its answers contradict each other: several nodes behind one address?"));
+	return rc_follow_fail(follow, RC_FAILURE_INCONSISTENT,
+						  "its answers contradict each other: several nodes behind one address?");
 }
 
-static void on_answer(void *arg, rc_exchange_result *result);
+static void on_answer(void *arg, rc_source_result *result);
 
-/* Blocks' hashes by height, in one call */
-static int
-ask_hashes(rc_follow *follow, rc_rpc_call *calls, char (*params)[32])
-{
-	block_run  *run = &follow->run;
-	int			n = 0;
-	int64_t		height;
-
-	if (follow->stage == STAGE_FORK)
-	{
-		for (; n < (int) json_object_array_length(follow->recent); n++)
-		{
-			(void) rc_follow_recent_block(follow, (size_t) n, &height);
-			snprintf(params[n], sizeof(params[n]), "[%" PRId64 "]", height);
-		}
-	}
-	else
-	{
-		for (; n < HASHES_AT_A_TIME && run->next + n <= run->end; n++)
-			snprintf(params[n], sizeof(params[n]), "[%" PRId64 "]", run->next + n);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		calls[i].method = "getblockhash";
-		calls[i].params = params[i];
-	}
-	return n;
-}
-
-/* Sends the calls; the answer goes to the stage */
-static void
-ask(rc_follow *follow, const rc_rpc_call *calls, int ncalls, size_t max_response)
-{
-	long		timeout_ms = follow->network->request_timeout_ms;
-
-	if (max_response > 0)
-		timeout_ms *= BLOCK_TIMEOUT_FACTOR;
-	follow->call = rc_bitcoind_start(follow->http, follow->endpoint, timeout_ms, calls, ncalls,
-									 max_response, on_answer, follow);
-}
-
-/* Asks for one thing with one parameter, text or number */
-static void
-ask_one(rc_follow *follow, const char *method, const char *params, size_t max_response)
-{
-	rc_rpc_call call = {method, params, 0};
-
-	ask(follow, &call, 1, max_response);
-}
-
-static void
-ask_info(rc_follow *follow)
-{
-	static const rc_rpc_call calls[3] = {
-		{"getblockchaininfo", "[]", 0}, {"getmempoolinfo", "[]", 0}, {"getblockhash", "[0]", 0}
-	};
-
-	ask(follow, calls, 3, 0);
-}
-
+/* Blocks that were read before, the highest first, as many as go into one call */
 static follow_step
-ask_many_hashes(rc_follow *follow)
+ask_fork(rc_follow *follow)
 {
-	size_t		most = json_object_array_length(follow->recent) + HASHES_AT_A_TIME;
-	rc_rpc_call *calls = rc_calloc(most, sizeof(*calls));
-	char		(*params)[32] = rc_calloc(most, sizeof(*params));
-	int			n = ask_hashes(follow, calls, params);
+	static const rc_source_result nothing = {0};
+	size_t		n = follow->fork_at;
 
-	if (n > 0)
-		ask(follow, calls, n, 0);
-	free(calls);
-	free(params);
-	return n > 0 ? FOLLOW_UNDER_WAY : rc_follow_on_fork(follow, NULL, 0);
+	if (n > (size_t) follow->blocks->hashes_at_a_time)
+		n = (size_t) follow->blocks->hashes_at_a_time;
+	follow->asked = (int) n;
+	if (n == 0)
+		return rc_follow_on_fork(follow, &nothing);
+	follow->blocks->hashes(follow->source, follow->recent.items[follow->fork_at - n].height, (int) n, on_answer, follow);
+	return FOLLOW_UNDER_WAY;
+}
+
+static void
+ask_hashes(rc_follow *follow, int64_t from, int64_t n, int most)
+{
+	if (n > most)
+		n = most;
+	if (n > follow->blocks->hashes_at_a_time)
+		n = follow->blocks->hashes_at_a_time;
+	follow->asked = (int) n;
+	follow->blocks->hashes(follow->source, from, follow->asked, on_answer, follow);
+}
+
+/* The next blocks of the run, as many as go into one call and into this step */
+static void
+ask_blocks(rc_follow *follow)
+{
+	const block_run *run = &follow->run;
+	int			n = run->nids - run->at;
+	int			left = MAX_BLOCKS - follow->result->blocks;
+
+	if (n > follow->blocks->at_a_time)
+		n = follow->blocks->at_a_time;
+	if (n > left)
+		n = left > 0 ? left : 1;
+	rc_follow_want(follow, false);
+	follow->asked = n;
+	follow->blocks->read(follow->source, &run->ids[run->at], n, on_answer, follow);
 }
 
 static void
 ask_transactions(rc_follow *follow)
 {
-	rc_rpc_call calls[TRANSACTIONS_AT_A_TIME];
-	char		params[TRANSACTIONS_AT_A_TIME][RC_BTC_HASH_SIZE + 4];
+	const char **txids = rc_calloc((size_t) follow->blocks->pending_at_a_time, sizeof(*txids));
 	int			n = 0;
 
-	for (; n < TRANSACTIONS_AT_A_TIME && follow->wanted_at + (size_t) n < follow->wanted.n; n++)
-	{
-		snprintf(params[n], sizeof(params[n]), "[\"%s\"]", follow->wanted.items[follow->wanted_at + (size_t) n]);
-		calls[n].method = "getrawtransaction";
-		calls[n].params = params[n];
-	}
-	ask(follow, calls, n, MAX_LIST_ANSWER);
+	for (; n < follow->blocks->pending_at_a_time && follow->unread_at + (size_t) n < follow->unread.n; n++)
+		txids[n] = follow->unread.items[follow->unread_at + (size_t) n];
+	follow->asked = n;
+	follow->blocks->read_pending(follow->source, txids, n, on_answer, follow);
+	free(txids);
 }
 
-/* A block, raw, and what its node knows of it */
-static void
-ask_block(rc_follow *follow, const char *hash)
-{
-	char		raw[RC_BTC_HASH_SIZE + 8];
-	char		header[RC_BTC_HASH_SIZE + 8];
-	rc_rpc_call calls[2] = {{"getblock", raw, 0}, {"getblockheader", header, 0}};
-
-	snprintf(raw, sizeof(raw), "[\"%s\",0]", hash);
-	snprintf(header, sizeof(header), "[\"%s\"]", hash);
-	ask(follow, calls, 2, MAX_BLOCK_ANSWER);
-}
-
-/* Asks the node what the stage wants to know */
+/* Asks the source what the stage wants to know */
 static follow_step
 ask_for_stage(rc_follow *follow)
 {
-	char		params[RC_BTC_HASH_SIZE + 16];
+	const rc_block_source *blocks = follow->blocks;
 
+	follow->asked = 0;
 	switch (follow->stage)
 	{
-		case STAGE_INFO:
-			ask_info(follow);
+		case STAGE_TIP:
+			blocks->tip(follow->source, on_answer, follow);
 			break;
 		case STAGE_POSITION:
-			snprintf(params, sizeof(params), "[%" PRId64 "]", follow->height);
-			ask_one(follow, "getblockhash", params, 0);
+			ask_hashes(follow, follow->cursor.height, 1, 1);
 			break;
 		case STAGE_FORK:
+			return ask_fork(follow);
 		case STAGE_HASHES:
-			return ask_many_hashes(follow);
-		case STAGE_BLOCK:
-			ask_block(follow, follow->run.hashes[follow->run.at]);
+			ask_hashes(follow, follow->run.next, follow->run.end - follow->run.next + 1, HASHES_AT_A_TIME);
+			break;
+		case STAGE_READ:
+			ask_blocks(follow);
+			break;
+		case STAGE_BACK_HASHES:
+			ask_hashes(follow, follow->back.next.height - follow->back.nids + 1, follow->back.nids, follow->back.nids);
 			break;
 		case STAGE_BACK:
-			ask_block(follow, follow->back_hash);
+			follow->asked = follow->back.nids;
+			blocks->read(follow->source, follow->back.ids, follow->back.nids, on_answer, follow);
 			break;
-		case STAGE_MEMPOOL:
-			ask_one(follow, "getrawmempool", "[]", MAX_LIST_ANSWER);
+		case STAGE_PENDING:
+			blocks->pending(follow->source, on_answer, follow);
 			break;
 		case STAGE_TRANSACTIONS:
 			ask_transactions(follow);
 			break;
 		case STAGE_CHECK:
-			ask_one(follow, "getbestblockhash", "[]", 0);
+			blocks->check(follow->source, &follow->cursor, on_answer, follow);
 			break;
 	}
 	return FOLLOW_UNDER_WAY;
@@ -304,28 +300,30 @@ ask_for_stage(rc_follow *follow)
 
 /* The stage's answer */
 static follow_step
-take_answer(rc_follow *follow, rc_rpc_reply *replies, int nreplies)
+take_answer(rc_follow *follow, const rc_source_result *result)
 {
 	switch (follow->stage)
 	{
-		case STAGE_INFO:
-			return rc_follow_on_info(follow, replies);
+		case STAGE_TIP:
+			return rc_follow_on_tip(follow, result);
 		case STAGE_POSITION:
-			return rc_follow_on_position(follow, replies);
+			return rc_follow_on_position(follow, result);
 		case STAGE_FORK:
-			return rc_follow_on_fork(follow, replies, nreplies);
+			return rc_follow_on_fork(follow, result);
 		case STAGE_HASHES:
-			return rc_follow_on_hashes(follow, replies, nreplies);
-		case STAGE_BLOCK:
-			return rc_follow_on_block(follow, replies);
+			return rc_follow_on_hashes(follow, result);
+		case STAGE_READ:
+			return rc_follow_on_read(follow, result);
+		case STAGE_BACK_HASHES:
+			return rc_follow_on_back_hashes(follow, result);
 		case STAGE_BACK:
-			return rc_follow_on_back(follow, replies);
-		case STAGE_MEMPOOL:
-			return rc_follow_on_mempool(follow, replies);
+			return rc_follow_on_back(follow, result);
+		case STAGE_PENDING:
+			return rc_follow_on_pending(follow, result);
 		case STAGE_TRANSACTIONS:
-			return rc_follow_on_transactions(follow, replies, nreplies);
+			return rc_follow_on_transactions(follow, result);
 		case STAGE_CHECK:
-			return rc_follow_on_check(follow, replies);
+			return rc_follow_on_check(follow, result);
 	}
 	return FOLLOW_END;
 }
@@ -344,6 +342,9 @@ act(rc_follow *follow, follow_step step)
 			case FOLLOW_BEGIN_AGAIN:
 				step = begin_again(follow);
 				break;
+			case FOLLOW_WAIT:
+				step = wait_for_endpoint(follow);
+				break;
 			case FOLLOW_LEAVE_REST:
 				step = leave_rest(follow);
 				break;
@@ -359,22 +360,59 @@ act(rc_follow *follow, follow_step step)
 	}
 }
 
-/* The node has answered the call of the stage */
+/* The source has answered the call of the stage */
 static void
-on_answer(void *arg, rc_exchange_result *result)
+on_answer(void *arg, rc_source_result *result)
 {
 	rc_follow  *follow = arg;
 	follow_step step;
 
-	follow->call = NULL;
 	if (result->failure.text != NULL)
 	{
 		step = rc_follow_failed(follow, result->failure);
 		result->failure.text = NULL;
 	}
+	else if (result->aborted)
+		step = rc_follow_written(follow, follow->wanted_status != RC_STORE_OK ? follow->wanted_status : RC_STORE_ERROR);
+	else if (result->moved)
+		step = FOLLOW_BEGIN_AGAIN;
+	else if (result->nhashes > follow->asked || result->nblocks > follow->asked || result->ntransactions > follow->asked)
+		step = rc_follow_fail(follow, RC_FAILURE_MALFORMED, "more came than was asked for");
 	else
-		step = take_answer(follow, result->replies, result->nreplies);
+		step = take_answer(follow, result);
 	act(follow, step);
+}
+
+/* The blocks read last, [[height, hash], …], the highest first */
+static void
+take_recent(rc_follow *follow, const char *text)
+{
+	struct json_object *array = json_tokener_parse(text);
+	size_t		n = json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+
+	for (size_t i = n; i > 0; i--)
+	{
+		struct json_object *block = json_object_array_get_idx(array, i - 1);
+
+		rc_block_list_add(&follow->recent, json_object_get_int64(json_object_array_get_idx(block, 0)),
+						  json_object_get_string(json_object_array_get_idx(block, 1)));
+	}
+	json_object_put(array);
+}
+
+/* Where the look back stands that an earlier step has begun */
+static void
+take_back(rc_follow *follow, const rc_rows *rows)
+{
+	back_run   *back = &follow->back;
+
+	back->due = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_DUE)[0] == 't';
+	back->on = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH) != NULL;
+	if (!back->on)
+		return;
+	back->next.height = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT), NULL, 10);
+	back->since = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_SINCE), NULL, 10);
+	snprintf(back->next.hash, sizeof(back->next.hash), "%s", rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH));
 }
 
 /* Takes over what the claim says; false: nothing was claimed */
@@ -388,24 +426,12 @@ take_claim(rc_follow *follow, const rc_rows *rows)
 	hash = rc_cell(rows, 0, RC_CURSOR_HASH);
 	follow->token = rc_strdup(rc_cell(rows, 0, RC_CURSOR_TOKEN));
 	follow->lease.token = follow->token;
-	follow->height = hash ? strtoll(rc_cell(rows, 0, RC_CURSOR_HEIGHT), NULL, 10) : -1;
-	snprintf(follow->hash, sizeof(follow->hash), "%s", hash ? hash : "");
-	follow->recent = json_tokener_parse(rc_cell(rows, 0, RC_CURSOR_RECENT));
-	if (!json_object_is_type(follow->recent, json_type_array))
-	{
-		json_object_put(follow->recent);
-		follow->recent = json_object_new_array();
-	}
+	follow->cursor.height = hash ? strtoll(rc_cell(rows, 0, RC_CURSOR_HEIGHT), NULL, 10) : -1;
+	snprintf(follow->cursor.hash, sizeof(follow->cursor.hash), "%s", hash ? hash : "");
+	take_recent(follow, rc_cell(rows, 0, RC_CURSOR_RECENT));
 	if (rc_cell(rows, 0, RC_CURSOR_BEST_WORK) != NULL)
 		snprintf(follow->best_work, sizeof(follow->best_work), "%s", rc_cell(rows, 0, RC_CURSOR_BEST_WORK));
-	follow->look_back_due = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_DUE)[0] == 't';
-	if (rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH) != NULL)
-	{
-		follow->back = true;
-		follow->back_next = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT), NULL, 10);
-		follow->back_since = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_SINCE), NULL, 10);
-		snprintf(follow->back_hash, sizeof(follow->back_hash), "%s", rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH));
-	}
+	take_back(follow, rows);
 	rc_protocol_take_bounds(rows, RC_CURSOR_BOUNDS, &follow->bounds);
 	return true;
 }
@@ -414,14 +440,17 @@ take_claim(rc_follow *follow, const rc_rows *rows)
 static follow_step
 begin(rc_follow *follow)
 {
+	char	   *problem = NULL;
+
 	follow->result->claimed = true;
 	follow->renew_at_ms = rc_now_ms() + follow->network->lease_ms / 2;
 	rc_endpoint_walk_begin(&follow->walk, follow->network->endpoints, follow->network->nendpoints);
-	follow->chain = rc_btc_network_of(follow->network->network);
-	if (follow->chain == NULL)
-		return settle_failure(follow, rc_asprintf("no Bitcoin network is called \"%s\": mainnet, testnet, testnet4, signet, regtest",
-												  follow->network->network));
-	return ask_next_endpoint(follow);
+	rc_follow_wanted_begin(follow);
+	if (follow->blocks->network_problem != NULL)
+		problem = follow->blocks->network_problem(follow->network);
+	if (problem != NULL)
+		return settle_failure(follow, problem);
+	return try_next(follow);
 }
 
 rc_follow *
@@ -435,6 +464,7 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 	follow->http = http;
 	follow->host = host;
 	follow->network = network;
+	follow->blocks = rc_chain_of(network->kind)->blocks;
 	follow->follower = follower;
 	follow->done = done;
 	follow->arg = arg;

@@ -1,12 +1,12 @@
-/* follower.h: following a chain block by block (kind bitcoind), instead of asking for each request */
-#ifndef RC_FOLLOWER_H
-#define RC_FOLLOWER_H
+/* follow.h: following a chain block by block, instead of asking for each request */
+#ifndef RC_FOLLOW_H
+#define RC_FOLLOW_H
 
 #include "core/net/http.h"
 #include "core/protocol/network.h"
 #include "core/protocol/store.h"
 
-/* What a worker knows of a network's mempool between two steps; one for each network that is followed */
+/* What a worker knows of a network's pending transactions between two steps; one for each network that is followed */
 typedef struct rc_follower rc_follower;
 
 extern rc_follower *rc_follower_create(void);
@@ -22,7 +22,7 @@ typedef struct rc_followed
 	char	   *failure;		/* the node could not be asked, or must not be believed; already settled as such */
 	rc_rows		outcomes;		/* what settle says, as rc_protocol_settle's; empty with more */
 	int			blocks;			/* read in this step */
-	int			transactions;	/* of the mempool, read in this step */
+	int			transactions;	/* that are in no block, read in this step */
 	int			payments;		/* found in this step */
 } rc_followed;
 
@@ -34,7 +34,7 @@ typedef void (*rc_follow_done) (void *arg, rc_followed *followed);
 /*
  * One bounded step: claims the cursor, reads new blocks and what is new in the
  * mempool, writes what it finds, settles when the tip is reached, and gives the
- * lease back. Runs statements of the store, from here and from inside
+ * lease back. The network's kind must have a block source. Runs statements of the store, from here and from inside
  * rc_http_step; no statement is open while a call to the node is under way. All
  * arguments must outlive the step.
  */

@@ -1,14 +1,17 @@
-/* node_transactions.c: the last stages of a step along a Bitcoin chain: the mempool, and settling */
+/* pending.c: the last stages of a step: transactions that are in no block yet, and settling */
 #include "core/follow/step.h"
 
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <limits.h>
+
+#include "core/base/hex.h"
 #include "core/base/memory.h"
 #include "core/net/endpoint.h"
-
-static follow_step read_mempool(rc_follow *follow);
 
 static void
 add_text(text_list *list, const char *text)
@@ -18,7 +21,7 @@ add_text(text_list *list, const char *text)
 		list->size = list->size > 0 ? list->size * 2 : 256;
 		list->items = rc_realloc(list->items, list->size * sizeof(*list->items));
 	}
-	snprintf(list->items[list->n++], RC_BTC_HASH_SIZE, "%s", text);
+	snprintf(list->items[list->n++], RC_HASH_SIZE, "%s", text);
 }
 
 static void
@@ -26,30 +29,32 @@ want_transaction(void *arg, const char *txid)
 {
 	rc_follow  *follow = arg;
 
-	add_text(&follow->wanted, txid);
+	add_text(&follow->unread, txid);
 }
 
-/* What was read of the mempool before these requests came */
+/* What was read before these requests came */
 static follow_step
 want_transactions_of_late(rc_follow *follow)
 {
-	rc_rows		scripts = {0};
+	rc_keys		keys = {0};
 	follow_step step;
 
-	if (!follow->back_done)
+	if (!follow->back.done)
 		return FOLLOW_GO_ON;
-	step = rc_follow_written(follow, rc_look_back_scripts(&follow->lease, &scripts));
-	if (step != FOLLOW_GO_ON)
-		return step;
-	for (int i = 0; i < scripts.nrows; i++)
-		rc_mempool_find(follow->follower->mempool, rc_cell(&scripts, i, 0), want_transaction, follow);
-	rc_rows_free(&scripts);
-	return FOLLOW_GO_ON;
+	rc_follow_want(follow, true);
+	if (!follow->wanted.keys(&follow->wanted, NULL, INT_MAX, &keys))
+		step = rc_follow_written(follow, follow->wanted_status);
+	else
+		step = FOLLOW_GO_ON;
+	for (size_t i = 0; i < keys.n; i++)
+		rc_seen_find(follow->follower->seen, &keys.items[i], want_transaction, follow);
+	rc_keys_free(&keys);
+	return step;
 }
 
 /*
- * What is in the mempool, and yet counts as gone: another worker, or another
- * endpoint, did not find it there. Remembering it is no reason not to read it.
+ * What is pending, and yet counts as gone: another worker, or another endpoint,
+ * did not find it there. Remembering it is no reason not to read it.
  */
 static follow_step
 want_transactions_back(rc_follow *follow)
@@ -61,165 +66,167 @@ want_transactions_back(rc_follow *follow)
 		return step;
 	for (int i = 0; i < txids.nrows; i++)
 	{
-		if (rc_cell(&txids, i, 1)[0] == 't' && rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
+		if (rc_cell(&txids, i, 1)[0] == 't' && rc_seen_has(follow->follower->seen, rc_cell(&txids, i, 0)))
 			want_transaction(follow, rc_cell(&txids, i, 0));
 	}
 	rc_rows_free(&txids);
 	return FOLLOW_GO_ON;
 }
 
-follow_step
-rc_follow_on_mempool(rc_follow *follow, const rc_rpc_reply *reply)
-{
-	rc_mempool *mempool = follow->follower->mempool;
-	follow_step step;
-
-	if (reply->error != NULL || !json_object_is_type(reply->result, json_type_array))
-		return rc_follow_fail(follow, rc_strdup(reply->error ? reply->error : "the answer is not a list of transactions"));
-	follow->wanted.n = 0;
-	follow->wanted_at = 0;
-	rc_mempool_begin(mempool);
-	for (size_t i = 0; i < json_object_array_length(reply->result); i++)
-	{
-		struct json_object *txid = json_object_array_get_idx(reply->result, i);
-
-		if (!json_object_is_type(txid, json_type_string) || !rc_follow_is_hash(json_object_get_string(txid)))
-			return rc_follow_fail(follow, rc_strdup("the answer is not a list of transactions"));
-		if (rc_mempool_list(mempool, json_object_get_string(txid)))
-			add_text(&follow->wanted, json_object_get_string(txid));
-	}
-	rc_mempool_end(mempool);
-
-	/* What was read before is wanted anew by each step: left for the next one, it would never end */
-	follow->wanted_all = follow->wanted.n <= MAX_TRANSACTIONS;
-	if ((step = want_transactions_of_late(follow)) == FOLLOW_GO_ON)
-		step = want_transactions_back(follow);
-	return step == FOLLOW_GO_ON ? read_mempool(follow) : step;
-}
-
 /* The next transactions that were not read yet, or the end of it */
 static follow_step
-read_mempool(rc_follow *follow)
+read_on(rc_follow *follow)
 {
-	if (follow->wanted_at < follow->wanted.n && (follow->wanted_all || follow->wanted_at < MAX_TRANSACTIONS))
+	if (follow->unread_at < follow->unread.n && (follow->unread_all || follow->unread_at < MAX_TRANSACTIONS))
 		return rc_follow_go_to(follow, STAGE_TRANSACTIONS);
 	return rc_follow_go_to(follow, STAGE_CHECK);
 }
 
-/* One transaction of the mempool into outputs; NULL, or what is wrong with the answer */
-static const char *
-take_transaction(const rc_rpc_reply *reply, const char *wanted, rc_btc_outputs *outputs)
+follow_step
+rc_follow_on_pending(rc_follow *follow, const rc_source_result *result)
 {
-	char		txid[RC_BTC_HASH_SIZE];
-	const char *problem;
+	rc_seen    *seen = follow->follower->seen;
+	follow_step step;
 
-	if (!json_object_is_type(reply->result, json_type_string))
-		return "the answer is not a transaction";
-	problem = rc_btc_parse_transaction(json_object_get_string(reply->result),
-									   (size_t) json_object_get_string_len(reply->result), txid, outputs);
-	if (problem == NULL && strcmp(txid, wanted) != 0)
-		problem = "the transaction has another id than was asked for";
-	return problem;
+	follow->unread.n = 0;
+	follow->unread_at = 0;
+	rc_seen_begin(seen);
+	for (size_t i = 0; i < result->ntxids; i++)
+	{
+		if (rc_seen_list(seen, result->txids[i]))
+			add_text(&follow->unread, result->txids[i]);
+	}
+	rc_seen_end(seen);
+
+	/* What was read before is wanted anew by each step: left for the next one, it would never end */
+	follow->unread_all = follow->unread.n <= MAX_TRANSACTIONS;
+	if ((step = want_transactions_of_late(follow)) == FOLLOW_GO_ON)
+		step = want_transactions_back(follow);
+	return step == FOLLOW_GO_ON ? read_on(follow) : step;
 }
 
-/* Transactions that were in the mempool a moment ago; some may have gone */
-follow_step
-rc_follow_on_transactions(rc_follow *follow, const rc_rpc_reply *replies, int nreplies)
+/* The credits of transactions that are pending */
+static follow_step
+write_transactions(rc_follow *follow, const rc_source_result *result)
 {
-	rc_btc_outputs outputs = {0};
-	size_t		first[TRANSACTIONS_AT_A_TIME + 1] = {0};
-	const char *problem = NULL;
+	rc_credits	all = {0};
 	char	   *json;
 	follow_step step = FOLLOW_GO_ON;
 
-	for (int i = 0; i < nreplies && problem == NULL; i++)
+	for (int i = 0; i < result->ntransactions; i++)
 	{
-		if (replies[i].error == NULL)
-			problem = take_transaction(&replies[i], follow->wanted.items[follow->wanted_at + (size_t) i], &outputs);
-		else if (replies[i].code != RPC_NO_SUCH_TRANSACTION)
-			problem = replies[i].error;
-		first[i + 1] = outputs.n;
+		for (size_t j = 0; j < result->transactions[i].credits.n; j++)
+			*rc_credits_add(&all) = result->transactions[i].credits.items[j];
 	}
-	if (problem != NULL)
+	if (all.n > 0)
 	{
-		rc_btc_outputs_free(&outputs);
-		return rc_follow_fail(follow, rc_strdup(problem));
-	}
-
-	/* Remembered as read only once what they pay is written */
-	if (outputs.n > 0)
-	{
-		json = rc_follow_outputs_to_json(&outputs);
+		json = rc_credits_to_json(all.items, all.n);
 		step = rc_follow_written(follow, rc_cursor_mempool(&follow->lease, json, "[]", &follow->result->payments));
 		free(json);
 	}
-	for (int i = 0; i < nreplies && step == FOLLOW_GO_ON; i++)
-	{
-		if (replies[i].error != NULL)
-			continue;
-		rc_mempool_add(follow->follower->mempool, follow->wanted.items[follow->wanted_at + (size_t) i],
-					   outputs.items + first[i], first[i + 1] - first[i]);
-		follow->result->transactions++;
-	}
-	rc_btc_outputs_free(&outputs);
-	follow->wanted_at += (size_t) nreplies;
-	return step == FOLLOW_GO_ON ? read_mempool(follow) : step;
+	rc_credits_free(&all);
+	return step;
 }
 
-/* Payments whose transactions are in the mempool no longer have gone */
+/* Transactions that were pending a moment ago; some may have left */
+follow_step
+rc_follow_on_transactions(rc_follow *follow, const rc_source_result *result)
+{
+	follow_step step;
+
+	if (result->ntransactions < 1)
+		return rc_follow_fail(follow, RC_FAILURE_MALFORMED, "no transaction came");
+
+	/* Remembered as read only once what they pay is written */
+	step = write_transactions(follow, result);
+	if (step != FOLLOW_GO_ON)
+		return step;
+	for (int i = 0; i < result->ntransactions; i++)
+	{
+		const rc_pending_transaction *transaction = &result->transactions[i];
+
+		if (transaction->left)
+			continue;
+		rc_seen_add(follow->follower->seen, transaction->txid, &transaction->credits);
+		follow->result->transactions++;
+	}
+	follow->unread_at += (size_t) result->ntransactions;
+	return read_on(follow);
+}
+
+/* Payments whose transactions are pending no longer have gone */
 static follow_step
 note_gone(rc_follow *follow)
 {
 	rc_rows		txids = {0};
-	rc_buffer	json = {0};
-	bool		any = false;
+	struct json_object *gone;
 	follow_step step = rc_follow_written(follow, rc_cursor_unconfirmed(&follow->lease, &txids));
 
 	if (step != FOLLOW_GO_ON)
 		return step;
-	rc_buffer_append(&json, "[", 1);
+	gone = json_object_new_array();
 	for (int i = 0; i < txids.nrows; i++)
 	{
-		if (rc_cell(&txids, i, 1)[0] == 't' || rc_mempool_has(follow->follower->mempool, rc_cell(&txids, i, 0)))
-			continue;
-		rc_buffer_printf(&json, "%s\"%s\"", any ? "," : "", rc_cell(&txids, i, 0));
-		any = true;
+		if (rc_cell(&txids, i, 1)[0] != 't' && !rc_seen_has(follow->follower->seen, rc_cell(&txids, i, 0)))
+			json_object_array_add(gone, json_object_new_string(rc_cell(&txids, i, 0)));
 	}
-	rc_buffer_append(&json, "]", 2);
 	rc_rows_free(&txids);
-	if (any)
-		step = rc_follow_written(follow, rc_cursor_mempool(&follow->lease, "[]", json.data, &follow->result->payments));
-	rc_buffer_free(&json);
+	if (json_object_array_length(gone) > 0)
+		step = rc_follow_written(follow, rc_cursor_mempool(&follow->lease, "[]", json_object_to_json_string(gone),
+														   &follow->result->payments));
+	json_object_put(gone);
 	return step;
 }
 
-follow_step
-rc_follow_on_check(rc_follow *follow, const rc_rpc_reply *reply)
+/* The block of the network's block tag, as settle_network takes it; NULL: the network has none */
+static char *
+tagged_block(const rc_follow *follow)
 {
-	const char *hash = rc_follow_hash_of(reply);
-	bool		more;
+	const rc_block_id *tagged = &follow->tip.tagged;
+
+	if (tagged->height < 0)
+		return NULL;
+	return rc_asprintf("{\"height\":%" PRId64 ",\"hash\":\"%s\"}", tagged->height, tagged->hash);
+}
+
+/* All is read, and the chain has not moved: what was found is settled */
+static follow_step
+settle(rc_follow *follow)
+{
+	bool		more = follow->back.on || follow->back.due;
+	char	   *depth = tagged_block(follow);
+	follow_step step;
+
+	follow->result->more = more;
+	step = rc_follow_written(follow, rc_cursor_settle(&follow->lease, more, depth, &follow->result->outcomes));
+	free(depth);
+	if (step != FOLLOW_GO_ON)
+		return step;
+	rc_endpoint_succeeded(follow->endpoint);
+	return FOLLOW_END;
+}
+
+follow_step
+rc_follow_on_check(rc_follow *follow, const rc_source_result *result)
+{
 	follow_step step;
 
 	/*
-	 * A block has come in between: what is missing in the mempool may be in
-	 * it. Or what was read is not the chain of the tip whose work was looked at.
+	 * A block has come in between: what is no longer pending may be in it. Or what
+	 * was read is not the chain of the tip that was believed.
 	 */
-	if (hash == NULL || strcmp(hash, follow->hash) != 0 || strcmp(follow->tip_hash, follow->hash) != 0)
+	if (!result->holds || strcmp(follow->tip.hash, follow->cursor.hash) != 0)
 		return FOLLOW_BEGIN_AGAIN;
-	if (follow->wanted_at < follow->wanted.n)
+	if (follow->unread_at < follow->unread.n)
 		return FOLLOW_LEAVE_REST;
-	if ((step = note_gone(follow)) != FOLLOW_GO_ON)
+	if (follow->blocks->pending != NULL && (step = note_gone(follow)) != FOLLOW_GO_ON)
 		return step;
-	if (follow->back_done)
+	if (follow->back.done)
 	{
-		step = rc_follow_written(follow, rc_look_back_end(&follow->lease, follow->back_problem));
+		step = rc_follow_written(follow, rc_look_back_end(&follow->lease, follow->back.problem));
 		if (step != FOLLOW_GO_ON)
 			return step;
-		follow->back = false;
+		follow->back.on = false;
 	}
-	rc_endpoint_succeeded(follow->endpoint);
-	more = follow->back || follow->look_back_due;
-	follow->result->more = more;
-	step = rc_follow_written(follow, rc_cursor_settle(&follow->lease, more, &follow->result->outcomes));
-	return step == FOLLOW_GO_ON ? FOLLOW_END : step;
+	return settle(follow);
 }

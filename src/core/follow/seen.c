@@ -1,4 +1,4 @@
-/* mempool.c: what a worker remembers of a node's mempool: 32 bytes a transaction, 16 an output */
+/* seen.c: what a worker remembers of pending transactions: 32 bytes for each, 16 for a credit */
 #include "core/follow/seen.h"
 
 #include <stdlib.h>
@@ -6,74 +6,76 @@
 
 #include "core/base/hex.h"
 #include "core/base/memory.h"
-#include "core/chain/bitcoin/sha256.h"
+
+/* A transaction's id is a hash of so many bytes, on all chains that have a public mempool */
+#define TXID_BYTES 32
 
 /* A transaction that was read; slots are never reused before the table is rebuilt */
 typedef struct entry
 {
-	uint8_t		txid[RC_SHA256_SIZE];
+	uint8_t		txid[TXID_BYTES];
 	uint32_t	next;			/* of the same bucket; 0: end, else index + 1 */
-	uint32_t	first_output;	/* index + 1 */
+	uint32_t	first_credit;	/* index + 1 */
 	uint64_t	listed;			/* the comparison in which it was seen last */
 } entry;
 
-/* An output of a transaction: the hash of its script */
-typedef struct output
+/* A credit of a transaction: the hash of its key */
+typedef struct credit
 {
-	uint64_t	script;
-	uint32_t	next;			/* of the same bucket of scripts */
+	uint64_t	key;
+	uint32_t	next;			/* of the same bucket of keys */
 	uint32_t	next_of_entry;
 	uint32_t	entry;			/* index */
-} output;
+} credit;
 
-struct rc_mempool
+struct rc_seen
 {
 	entry	   *entries;
 	size_t		nentries;
 	size_t		entries_size;
-	output	   *outputs;
-	size_t		noutputs;
-	size_t		outputs_size;
+	credit	   *credits;
+	size_t		ncredits;
+	size_t		credits_size;
 	uint32_t   *entry_buckets;
-	uint32_t   *script_buckets;
+	uint32_t   *key_buckets;
 	size_t		nbuckets;		/* of each; a power of two */
 	uint64_t	comparison;
 };
 
-rc_mempool *
-rc_mempool_create(void)
+rc_seen *
+rc_seen_create(void)
 {
-	return rc_calloc(1, sizeof(rc_mempool));
+	return rc_calloc(1, sizeof(rc_seen));
 }
 
 static void
-clear(rc_mempool *mempool)
+clear(rc_seen *seen)
 {
-	free(mempool->entries);
-	free(mempool->outputs);
-	free(mempool->entry_buckets);
-	free(mempool->script_buckets);
-	memset(mempool, 0, sizeof(*mempool));
+	free(seen->entries);
+	free(seen->credits);
+	free(seen->entry_buckets);
+	free(seen->key_buckets);
+	memset(seen, 0, sizeof(*seen));
 }
 
 void
-rc_mempool_free(rc_mempool *mempool)
+rc_seen_free(rc_seen *seen)
 {
-	if (mempool == NULL)
+	if (seen == NULL)
 		return;
-	clear(mempool);
-	free(mempool);
+	clear(seen);
+	free(seen);
 }
 
 static bool
-decode_txid(const char *hex, uint8_t txid[RC_SHA256_SIZE])
+decode_txid(const char *hex, uint8_t txid[TXID_BYTES])
 {
-	return rc_hex_decode(hex, strlen(hex), txid, RC_SHA256_SIZE);
+	return rc_hex_decode(hex, strlen(hex), txid, TXID_BYTES);
 }
 
 /* A transaction's id is a hash already */
 static uint64_t
-hash_of_txid(const uint8_t txid[RC_SHA256_SIZE])
+hash_of_txid(const uint8_t txid[TXID_BYTES])
 {
 	uint64_t	hash;
 
@@ -81,199 +83,186 @@ hash_of_txid(const uint8_t txid[RC_SHA256_SIZE])
 	return hash;
 }
 
-/* FNV-1a over the script in hex */
+/* FNV-1a */
 static uint64_t
-hash_of_script(const char *hex)
+hash_of_key(const rc_key *key)
 {
 	uint64_t	hash = UINT64_C(14695981039346656037);
 
-	for (; *hex != '\0'; hex++)
-		hash = (hash ^ (uint8_t) *hex) * UINT64_C(1099511628211);
+	for (size_t i = 0; i < key->len; i++)
+		hash = (hash ^ key->bytes[i]) * UINT64_C(1099511628211);
 	return hash ^ hash >> 32;
 }
 
 static uint32_t *
-bucket(uint32_t *buckets, const rc_mempool *mempool, uint64_t hash)
+bucket(uint32_t *buckets, const rc_seen *seen, uint64_t hash)
 {
-	return &buckets[hash & (mempool->nbuckets - 1)];
+	return &buckets[hash & (seen->nbuckets - 1)];
 }
 
 static entry *
-find(const rc_mempool *mempool, const uint8_t txid[RC_SHA256_SIZE])
+find(const rc_seen *seen, const uint8_t txid[TXID_BYTES])
 {
-	if (mempool->nbuckets == 0)
+	if (seen->nbuckets == 0)
 		return NULL;
-	for (uint32_t i = *bucket(mempool->entry_buckets, mempool, hash_of_txid(txid)); i != 0;
-		 i = mempool->entries[i - 1].next)
+	for (uint32_t i = *bucket(seen->entry_buckets, seen, hash_of_txid(txid)); i != 0;
+		 i = seen->entries[i - 1].next)
 	{
-		if (memcmp(mempool->entries[i - 1].txid, txid, RC_SHA256_SIZE) == 0)
-			return &mempool->entries[i - 1];
+		if (memcmp(seen->entries[i - 1].txid, txid, TXID_BYTES) == 0)
+			return &seen->entries[i - 1];
 	}
 	return NULL;
 }
 
 /* Makes room for a larger number of buckets, and fills them */
 static void
-rebuild_buckets(rc_mempool *mempool, size_t nbuckets)
+rebuild_buckets(rc_seen *seen, size_t nbuckets)
 {
-	free(mempool->entry_buckets);
-	free(mempool->script_buckets);
-	mempool->nbuckets = nbuckets;
-	mempool->entry_buckets = rc_calloc(nbuckets, sizeof(uint32_t));
-	mempool->script_buckets = rc_calloc(nbuckets, sizeof(uint32_t));
-	for (size_t i = 0; i < mempool->nentries; i++)
+	free(seen->entry_buckets);
+	free(seen->key_buckets);
+	seen->nbuckets = nbuckets;
+	seen->entry_buckets = rc_calloc(nbuckets, sizeof(uint32_t));
+	seen->key_buckets = rc_calloc(nbuckets, sizeof(uint32_t));
+	for (size_t i = 0; i < seen->nentries; i++)
 	{
-		uint32_t   *link = bucket(mempool->entry_buckets, mempool, hash_of_txid(mempool->entries[i].txid));
+		uint32_t   *link = bucket(seen->entry_buckets, seen, hash_of_txid(seen->entries[i].txid));
 
-		mempool->entries[i].next = *link;
+		seen->entries[i].next = *link;
 		*link = (uint32_t) i + 1;
 	}
-	for (size_t i = 0; i < mempool->noutputs; i++)
+	for (size_t i = 0; i < seen->ncredits; i++)
 	{
-		uint32_t   *link = bucket(mempool->script_buckets, mempool, mempool->outputs[i].script);
+		uint32_t   *link = bucket(seen->key_buckets, seen, seen->credits[i].key);
 
-		mempool->outputs[i].next = *link;
+		seen->credits[i].next = *link;
 		*link = (uint32_t) i + 1;
 	}
 }
 
 static entry *
-add_entry(rc_mempool *mempool, const uint8_t txid[RC_SHA256_SIZE])
+add_entry(rc_seen *seen, const uint8_t txid[TXID_BYTES])
 {
 	entry	   *entry;
 	uint32_t   *link;
 
-	if (mempool->nentries == mempool->entries_size)
+	if (seen->nentries == seen->entries_size)
 	{
-		mempool->entries_size = mempool->entries_size > 0 ? mempool->entries_size * 2 : 1024;
-		mempool->entries = rc_realloc(mempool->entries, mempool->entries_size * sizeof(*mempool->entries));
+		seen->entries_size = seen->entries_size > 0 ? seen->entries_size * 2 : 1024;
+		seen->entries = rc_realloc(seen->entries, seen->entries_size * sizeof(*seen->entries));
 	}
-	if (mempool->nentries + 1 > mempool->nbuckets)
-		rebuild_buckets(mempool, mempool->nbuckets > 0 ? mempool->nbuckets * 2 : 1024);
-	entry = &mempool->entries[mempool->nentries++];
-	link = bucket(mempool->entry_buckets, mempool, hash_of_txid(txid));
-	memcpy(entry->txid, txid, RC_SHA256_SIZE);
-	entry->listed = mempool->comparison;
-	entry->first_output = 0;
+	if (seen->nentries + 1 > seen->nbuckets)
+		rebuild_buckets(seen, seen->nbuckets > 0 ? seen->nbuckets * 2 : 1024);
+	entry = &seen->entries[seen->nentries++];
+	link = bucket(seen->entry_buckets, seen, hash_of_txid(txid));
+	memcpy(entry->txid, txid, TXID_BYTES);
+	entry->listed = seen->comparison;
+	entry->first_credit = 0;
 	entry->next = *link;
-	*link = (uint32_t) mempool->nentries;
+	*link = (uint32_t) seen->nentries;
 	return entry;
 }
 
 static void
-add_output(rc_mempool *mempool, entry *entry, uint64_t script)
+add_credit(rc_seen *seen, entry *entry, uint64_t key)
 {
-	output	   *output;
-	uint32_t   *link = bucket(mempool->script_buckets, mempool, script);
+	credit	   *credit;
+	uint32_t   *link = bucket(seen->key_buckets, seen, key);
 
-	if (mempool->noutputs == mempool->outputs_size)
+	if (seen->ncredits == seen->credits_size)
 	{
-		mempool->outputs_size = mempool->outputs_size > 0 ? mempool->outputs_size * 2 : 1024;
-		mempool->outputs = rc_realloc(mempool->outputs, mempool->outputs_size * sizeof(*mempool->outputs));
+		seen->credits_size = seen->credits_size > 0 ? seen->credits_size * 2 : 1024;
+		seen->credits = rc_realloc(seen->credits, seen->credits_size * sizeof(*seen->credits));
 	}
-	output = &mempool->outputs[mempool->noutputs++];
-	output->script = script;
-	output->entry = (uint32_t) (entry - mempool->entries);
-	output->next_of_entry = entry->first_output;
-	entry->first_output = (uint32_t) mempool->noutputs;
-	output->next = *link;
-	*link = (uint32_t) mempool->noutputs;
+	credit = &seen->credits[seen->ncredits++];
+	credit->key = key;
+	credit->entry = (uint32_t) (entry - seen->entries);
+	credit->next_of_entry = entry->first_credit;
+	entry->first_credit = (uint32_t) seen->ncredits;
+	credit->next = *link;
+	*link = (uint32_t) seen->ncredits;
 }
 
 void
-rc_mempool_begin(rc_mempool *mempool)
+rc_seen_begin(rc_seen *seen)
 {
-	mempool->comparison++;
+	seen->comparison++;
 }
 
 bool
-rc_mempool_list(rc_mempool *mempool, const char *hex)
+rc_seen_list(rc_seen *seen, const char *hex)
 {
-	uint8_t		txid[RC_SHA256_SIZE];
+	uint8_t		txid[TXID_BYTES];
 	entry	   *entry;
 
 	if (!decode_txid(hex, txid))
 		return false;
-	entry = find(mempool, txid);
+	entry = find(seen, txid);
 	if (entry != NULL)
-		entry->listed = mempool->comparison;
+		entry->listed = seen->comparison;
 	return entry == NULL;
 }
 
 /* Copies what is still listed into new tables */
 void
-rc_mempool_end(rc_mempool *mempool)
+rc_seen_end(rc_seen *seen)
 {
-	rc_mempool	old = *mempool;
+	rc_seen	old = *seen;
 	size_t		left = 0;
 
 	for (size_t i = 0; i < old.nentries; i++)
 		left += old.entries[i].listed == old.comparison;
 	if (left == old.nentries)
 		return;
-	memset(mempool, 0, sizeof(*mempool));
-	mempool->comparison = old.comparison;
+	memset(seen, 0, sizeof(*seen));
+	seen->comparison = old.comparison;
 	for (size_t i = 0; i < old.nentries; i++)
 	{
 		entry	   *copy;
 
 		if (old.entries[i].listed != old.comparison)
 			continue;
-		copy = add_entry(mempool, old.entries[i].txid);
-		for (uint32_t j = old.entries[i].first_output; j != 0; j = old.outputs[j - 1].next_of_entry)
-			add_output(mempool, copy, old.outputs[j - 1].script);
+		copy = add_entry(seen, old.entries[i].txid);
+		for (uint32_t j = old.entries[i].first_credit; j != 0; j = old.credits[j - 1].next_of_entry)
+			add_credit(seen, copy, old.credits[j - 1].key);
 	}
 	clear(&old);
 }
 
 bool
-rc_mempool_has(const rc_mempool *mempool, const char *hex)
+rc_seen_has(const rc_seen *seen, const char *hex)
 {
-	uint8_t		txid[RC_SHA256_SIZE];
+	uint8_t		txid[TXID_BYTES];
 
-	return decode_txid(hex, txid) && find(mempool, txid) != NULL;
+	return decode_txid(hex, txid) && find(seen, txid) != NULL;
 }
 
 void
-rc_mempool_add(rc_mempool *mempool, const char *hex, const rc_btc_output *items, size_t n)
+rc_seen_add(rc_seen *seen, const char *hex, const rc_credits *credits)
 {
-	uint8_t		txid[RC_SHA256_SIZE];
+	uint8_t		txid[TXID_BYTES];
 	entry	   *entry;
 
-	if (!decode_txid(hex, txid) || find(mempool, txid) != NULL)
+	if (!decode_txid(hex, txid) || find(seen, txid) != NULL)
 		return;
-	entry = add_entry(mempool, txid);
-	for (size_t i = 0; i < n; i++)
-	{
-		char		script[RC_BTC_SCRIPT_HEX_SIZE];
-
-		rc_btc_script_to_hex(&items[i].script, script);
-		add_output(mempool, entry, hash_of_script(script));
-	}
+	entry = add_entry(seen, txid);
+	for (size_t i = 0; i < credits->n; i++)
+		add_credit(seen, entry, hash_of_key(&credits->items[i].key));
 }
 
 void
-rc_mempool_find(const rc_mempool *mempool, const char *script_hex,
-				void (*found) (void *arg, const char *txid), void *arg)
+rc_seen_find(const rc_seen *seen, const rc_key *key,
+			 void (*found) (void *arg, const char *txid), void *arg)
 {
-	static const char digits[] = "0123456789abcdef";
-	uint64_t	script = hash_of_script(script_hex);
-	char		hex[RC_BTC_HASH_SIZE];
+	uint64_t	hash = hash_of_key(key);
+	char		hex[2 * TXID_BYTES + 1];
 
-	if (mempool->nbuckets == 0)
+	if (seen->nbuckets == 0)
 		return;
-	for (uint32_t i = *bucket(mempool->script_buckets, mempool, script); i != 0; i = mempool->outputs[i - 1].next)
+	for (uint32_t i = *bucket(seen->key_buckets, seen, hash); i != 0; i = seen->credits[i - 1].next)
 	{
-		const uint8_t *txid = mempool->entries[mempool->outputs[i - 1].entry].txid;
-
-		if (mempool->outputs[i - 1].script != script)
+		if (seen->credits[i - 1].key != hash)
 			continue;
-		for (int j = 0; j < RC_SHA256_SIZE; j++)
-		{
-			hex[2 * j] = digits[txid[j] >> 4];
-			hex[2 * j + 1] = digits[txid[j] & 15];
-		}
-		hex[2 * RC_SHA256_SIZE] = '\0';
+		rc_hex_encode(seen->entries[seen->credits[i - 1].entry].txid, TXID_BYTES, hex);
 		found(arg, hex);
 	}
 }

@@ -1,34 +1,31 @@
-/* mempool.h: which transactions of a node's mempool a worker has read, and which scripts they pay to */
-#ifndef RC_BTC_MEMPOOL_H
-#define RC_BTC_MEMPOOL_H
+/* seen.h: which pending transactions a worker has read, and which keys they pay */
+#ifndef RC_SEEN_H
+#define RC_SEEN_H
 
-#include "core/chain/bitcoin/block.h"
+#include "core/chain/blocks.h"
 
-typedef struct rc_mempool rc_mempool;
+typedef struct rc_seen rc_seen;
 
-extern rc_mempool *rc_mempool_create(void);
-extern void rc_mempool_free(rc_mempool *mempool);
+extern rc_seen *rc_seen_create(void);
+extern void rc_seen_free(rc_seen *seen);
 
-/* Begins the comparison with a list of the transactions that the node has now */
-extern void rc_mempool_begin(rc_mempool *mempool);
+/* Begins the comparison with a list of the transactions that are pending now */
+extern void rc_seen_begin(rc_seen *seen);
 
-/* One transaction of the list; returns true if it has not been read yet. False, too, if hex is no hash */
-extern bool rc_mempool_list(rc_mempool *mempool, const char *hex);
+/* One transaction of the list; returns true if it has not been read yet. False, too, if the text is no hash */
+extern bool rc_seen_list(rc_seen *seen, const char *txid);
 
-/* All were listed: those that the node has no longer are forgotten */
-extern void rc_mempool_end(rc_mempool *mempool);
+/* All were listed: those that are pending no longer are forgotten */
+extern void rc_seen_end(rc_seen *seen);
 
 /* Is the transaction in the list (or was read since)? */
-extern bool rc_mempool_has(const rc_mempool *mempool, const char *hex);
+extern bool rc_seen_has(const rc_seen *seen, const char *txid);
 
-/* A transaction has been read; its outputs are items[0..n) */
-extern void rc_mempool_add(rc_mempool *mempool, const char *hex, const rc_btc_output *items, size_t n);
+/* A transaction has been read; it has these credits */
+extern void rc_seen_add(rc_seen *seen, const char *txid, const rc_credits *credits);
 
-/*
- * Calls found for each transaction read that may pay to the script (given in
- * hex): a hash decides, so it has to be read again.
- */
-extern void rc_mempool_find(const rc_mempool *mempool, const char *script_hex,
-							void (*found) (void *arg, const char *txid), void *arg);
+/* Calls found for each transaction read that may pay the key: a hash decides, so it has to be read again */
+extern void rc_seen_find(const rc_seen *seen, const rc_key *key,
+						 void (*found) (void *arg, const char *txid), void *arg);
 
 #endif

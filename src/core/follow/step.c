@@ -1,9 +1,9 @@
-/* node_step.c: what the stages of a step along a Bitcoin chain use: to say what they came to, and to read answers */
+/* step.c: what the stages of a step use, to say what they came to */
 #include "core/follow/step.h"
 
-#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/memory.h"
 
@@ -23,9 +23,15 @@ rc_follow_failed(rc_follow *follow, rc_failure failure)
 }
 
 follow_step
-rc_follow_fail(rc_follow *follow, char *error)
+rc_follow_fail(rc_follow *follow, rc_failure_code code, const char *format, ...)
 {
-	return rc_follow_failed(follow, rc_failure_take(RC_FAILURE_MALFORMED, error));
+	va_list		args;
+	char	   *text;
+
+	va_start(args, format);
+	text = rc_vasprintf(format, args);
+	va_end(args);
+	return rc_follow_failed(follow, rc_failure_take(code, text));
 }
 
 /* What a statement's status means for the step; an error leaves the lease to its end, the cursor stands where it stood */
@@ -35,68 +41,36 @@ rc_follow_written(rc_follow *follow, rc_store_status status)
 	if (status == RC_STORE_OK)
 		return FOLLOW_GO_ON;
 	if (status == RC_STORE_REFUSED)
-		return rc_follow_fail(follow, rc_strdup("the database refuses what it answered"));
+		return rc_follow_fail(follow, RC_FAILURE_MALFORMED, "the database refuses what it answered");
 	if (status == RC_STORE_LEASE_LOST)
 		follow->result->lease_lost = true;
 	else
+	{
+		free(follow->result->failure);
 		follow->result->failure = rc_strdup("a statement failed: see the log");
+	}
 	return FOLLOW_END;
 }
 
-struct json_object *
-rc_follow_member(struct json_object *object, const char *name, enum json_type type)
+rc_cursor_block
+rc_follow_cursor_block(const rc_read_block *block)
 {
-	struct json_object *member;
-
-	if (!json_object_is_type(object, json_type_object) ||
-		!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, type))
-		return NULL;
-	return member;
+	return (rc_cursor_block) {
+		block->height, block->hash, block->previous, block->time, block->work[0] != '\0' ? block->work : NULL
+	};
 }
 
-bool
-rc_follow_is_hash(const char *text)
+void
+rc_block_list_add(block_list *list, int64_t height, const char *hash)
 {
-	return text != NULL && strlen(text) == RC_BTC_HASH_SIZE - 1 &&
-		strspn(text, "0123456789abcdef") == RC_BTC_HASH_SIZE - 1;
-}
+	rc_block_id *block;
 
-/* The block hash that a call answered; NULL if it is none */
-const char *
-rc_follow_hash_of(const rc_rpc_reply *reply)
-{
-	const char *text = json_object_is_type(reply->result, json_type_string) ?
-		json_object_get_string(reply->result) : NULL;
-
-	return reply->error == NULL && rc_follow_is_hash(text) ? text : NULL;
-}
-
-/* The outputs as JSON: [[txid, index, script, satoshi], …] */
-char *
-rc_follow_outputs_to_json(const rc_btc_outputs *outputs)
-{
-	rc_buffer	json = {0};
-
-	rc_buffer_append(&json, "[", 1);
-	for (size_t i = 0; i < outputs->n; i++)
+	if (list->n == list->size)
 	{
-		const rc_btc_output *output = &outputs->items[i];
-		char		script[RC_BTC_SCRIPT_HEX_SIZE];
-
-		rc_btc_script_to_hex(&output->script, script);
-		rc_buffer_printf(&json, "%s[\"%s\",%" PRIu32 ",\"%s\",%" PRIu64 "]", i > 0 ? "," : "",
-						 output->txid, output->index, script, output->satoshi);
+		list->size = list->size > 0 ? list->size * 2 : 512;
+		list->items = rc_realloc(list->items, list->size * sizeof(*list->items));
 	}
-	rc_buffer_append(&json, "]", 2);
-	return json.data;
-}
-
-/* The height and hash of entry i of the blocks read before */
-const char *
-rc_follow_recent_block(const rc_follow *follow, size_t i, int64_t *height)
-{
-	struct json_object *block = json_object_array_get_idx(follow->recent, i);
-
-	*height = json_object_get_int64(json_object_array_get_idx(block, 0));
-	return json_object_get_string(json_object_array_get_idx(block, 1));
+	block = &list->items[list->n++];
+	block->height = height;
+	snprintf(block->hash, sizeof(block->hash), "%s", hash);
 }

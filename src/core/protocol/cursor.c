@@ -2,6 +2,7 @@
 #include "core/protocol/cursor.h"
 
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,24 @@ static const rc_statement mempool_statement = {
 	"note_mempool",
 	"SELECT reconciler.note_mempool($1::text, $2::int, $3::xid8, $4::interval, $5::jsonb, $6::jsonb)",
 	6
+};
+
+static const rc_statement keys_statement = {
+	"follow_keys",
+	"SELECT * FROM reconciler.follow_keys($1::int, $2::text, $3::int)",
+	3
+};
+
+static const rc_statement tokens_statement = {
+	"follow_tokens",
+	"SELECT token FROM reconciler.follow_tokens($1::int)",
+	1
+};
+
+static const rc_statement among_statement = {
+	"follow_among",
+	"SELECT * FROM reconciler.follow_among($1::int, $2::jsonb)",
+	2
 };
 
 static const rc_statement unconfirmed_statement = {
@@ -121,14 +140,21 @@ set_number(parameters *parameters, int64_t value)
 	return parameters->number;
 }
 
-/* Hashes are hex, so nothing needs quoting */
+/* A block as JSON; what isn't known of it is left out */
 static const char *
 set_block(parameters *parameters, const rc_cursor_block *block)
 {
-	snprintf(parameters->block, sizeof(parameters->block),
-			 "{\"height\":%" PRId64 ",\"hash\":\"%s\",\"previous\":\"%s\",\"time\":%" PRId64 ",\"work\":\"%s\"}",
-			 block->height, block->hash, block->previous ? block->previous : "", block->time,
-			 block->work ? block->work : "");
+	struct json_object *json = json_object_new_object();
+
+	json_object_object_add(json, "height", json_object_new_int64(block->height));
+	json_object_object_add(json, "hash", json_object_new_string(block->hash));
+	json_object_object_add(json, "time", json_object_new_int64(block->time));
+	if (block->previous != NULL)
+		json_object_object_add(json, "previous", json_object_new_string(block->previous));
+	if (block->work != NULL)
+		json_object_object_add(json, "work", json_object_new_string(block->work));
+	snprintf(parameters->block, sizeof(parameters->block), "%s", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+	json_object_put(json);
 	return parameters->block;
 }
 
@@ -162,21 +188,22 @@ rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *
 }
 
 rc_store_status
-rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *outputs, int *found)
+rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *credits, int *found)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
 	p.args[4] = set_block(&p, block);
-	p.args[5] = outputs;
+	p.args[5] = credits;
 	return run_counting(lease, &advance_statement, p.args, found);
 }
 
 rc_store_status
-rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work)
+rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work, int64_t tip_height)
 {
 	parameters	p;
 
+	(void) tip_height;
 	set_lease(&p, lease);
 	p.args[4] = set_number(&p, height);
 	p.args[5] = tip_work;
@@ -214,12 +241,12 @@ rc_cursor_fail(const rc_cursor_lease *lease, const char *failure, bool asked, rc
 }
 
 rc_store_status
-rc_cursor_mempool(const rc_cursor_lease *lease, const char *outputs, const char *gone, int *found)
+rc_cursor_mempool(const rc_cursor_lease *lease, const char *credits, const char *gone, int *found)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
-	p.args[4] = outputs;
+	p.args[4] = credits;
 	p.args[5] = gone;
 	return run_counting(lease, &mempool_statement, p.args, found);
 }
@@ -262,13 +289,13 @@ rc_look_back_begin(const rc_cursor_lease *lease, rc_look_back *back)
 }
 
 rc_store_status
-rc_look_back_take(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *outputs, int *found)
+rc_look_back_take(const rc_cursor_lease *lease, const rc_cursor_block *block, const char *credits, int *found)
 {
 	parameters	p;
 
 	set_lease(&p, lease);
 	p.args[4] = set_block(&p, block);
-	p.args[5] = outputs;
+	p.args[5] = credits;
 	return run_counting(lease, &look_back_statement, p.args, found);
 }
 
@@ -289,11 +316,43 @@ rc_look_back_end(const rc_cursor_lease *lease, const char *problem)
 }
 
 rc_store_status
-rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, rc_rows *outcomes)
+rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, const char *depth, rc_rows *outcomes)
 {
 	parameters	p;
 
+	(void) depth;
 	set_lease(&p, lease);
 	p.args[3] = due_now ? "t" : "f";
 	return lease->store->run(lease->store->ctx, &settle_statement, p.args, outcomes);
+}
+
+rc_store_status
+rc_cursor_keys(const rc_cursor_lease *lease, const char *after, int most, rc_rows *keys)
+{
+	parameters	p;
+	const char *args[3];
+
+	set_lease(&p, lease);
+	args[0] = p.network_id;
+	args[1] = after;
+	args[2] = set_number(&p, most);
+	return lease->store->run(lease->store->ctx, &keys_statement, args, keys);
+}
+
+rc_store_status
+rc_cursor_tokens(const rc_cursor_lease *lease, rc_rows *tokens)
+{
+	return run_for_network(lease, &tokens_statement, tokens);
+}
+
+rc_store_status
+rc_cursor_among(const rc_cursor_lease *lease, const char *candidates, rc_rows *keys)
+{
+	parameters	p;
+	const char *args[2];
+
+	set_lease(&p, lease);
+	args[0] = p.network_id;
+	args[1] = candidates;
+	return lease->store->run(lease->store->ctx, &among_statement, args, keys);
 }

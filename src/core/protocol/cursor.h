@@ -52,11 +52,12 @@ typedef struct rc_look_back
 extern rc_store_status rc_cursor_claim(const rc_store *store, const char *worker_id,
 									   const rc_network *network, rc_rows *rows);
 
-/* outputs: JSON [[txid, index, script, amount], …]; *found gets the number of payments */
+/* credits: JSON [[txid, ordinal, key, amount, kind, sender], …]; *found gets the number of payments */
 extern rc_store_status rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block,
-										 const char *outputs, int *found);
-/* tip_work: of the chain that takes their place */
-extern rc_store_status rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work);
+										 const char *credits, int *found);
+
+/* tip_work (NULL: the chain has none) and tip_height: of the chain that takes their place */
+extern rc_store_status rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_work, int64_t tip_height);
 extern rc_store_status rc_cursor_renew(const rc_cursor_lease *lease);
 
 /* Gives the lease back; due_now: there is more to do at once */
@@ -66,19 +67,28 @@ extern rc_store_status rc_cursor_release(const rc_cursor_lease *lease, bool due_
 extern rc_store_status rc_cursor_fail(const rc_cursor_lease *lease, const char *failure, bool asked, rc_rows *outcomes);
 
 /* gone: JSON array of transaction ids */
-extern rc_store_status rc_cursor_mempool(const rc_cursor_lease *lease, const char *outputs, const char *gone, int *found);
+extern rc_store_status rc_cursor_mempool(const rc_cursor_lease *lease, const char *credits, const char *gone, int *found);
 extern rc_store_status rc_cursor_unconfirmed(const rc_cursor_lease *lease, rc_rows *txids);
 
 extern rc_store_status rc_look_back_begin(const rc_cursor_lease *lease, rc_look_back *back);
 
 /* A block that is read again: the one that the look back stands at */
 extern rc_store_status rc_look_back_take(const rc_cursor_lease *lease, const rc_cursor_block *block,
-										 const char *outputs, int *found);
+										 const char *credits, int *found);
 extern rc_store_status rc_look_back_scripts(const rc_cursor_lease *lease, rc_rows *scripts);
 
 /* problem: why not all of the blocks could be read again; NULL: they were */
 extern rc_store_status rc_look_back_end(const rc_cursor_lease *lease, const char *problem);
 
-extern rc_store_status rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, rc_rows *outcomes);
+/* depth: {height, hash} of the block with the network's block tag, as JSON; NULL: it has none */
+extern rc_store_status rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, const char *depth, rc_rows *outcomes);
+
+/*
+ * Whom to read blocks for: the keys of requests above after (NULL: the first), the
+ * tokens in them, and which of some keys (a JSON array) are among them. In hex.
+ */
+extern rc_store_status rc_cursor_keys(const rc_cursor_lease *lease, const char *after, int most, rc_rows *keys);
+extern rc_store_status rc_cursor_tokens(const rc_cursor_lease *lease, rc_rows *tokens);
+extern rc_store_status rc_cursor_among(const rc_cursor_lease *lease, const char *candidates, rc_rows *keys);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "core/base/memory.h"
 #include "core/chain/bitcoin/address.h"
+#include "core/chain/bitcoin/node.h"
 #include "core/chain/chain.h"
 
 static char *
@@ -43,5 +44,5 @@ const rc_chain rc_chain_bitcoind = {
 	.default_chain = "bitcoin",
 	.request_problem = request_problem,
 	.request_key = request_key,
-	.has_blocks = true,
+	.blocks = &rc_btc_blocks,
 };
