@@ -267,9 +267,9 @@ test_logs(void **state)
 			fail_msg("log %zu: %s", i, problem ? problem : "taken");
 		if (problem == NULL)
 		{
-			assert_int_equal(transfers.n, cases[i].kept);
 			/* The answer to another question that has the same log changes nothing */
 			assert_null(evm_logs_take(answer, &filter, &transfers));
+			evm_transfers_keep(&transfers, &wanted);
 			assert_int_equal(transfers.n, cases[i].kept);
 		}
 		json_object_put(answer);
@@ -336,11 +336,14 @@ test_transactions(void **state)
 	{
 		struct json_object *block = json_tokener_parse(cases[i].block);
 		evm_transfers transfers = {0};
-		const char *problem = evm_native_take(block, HASH, &wanted, &transfers);
+		const char *problem = evm_native_take(block, HASH, &transfers);
 
 		assert_non_null(block);
 		if ((problem != NULL) != (cases[i].kept < 0))
 			fail_msg("block %zu: %s", i, problem ? problem : "taken");
+		evm_transfers_keep(&transfers, &wanted);
+		for (size_t j = transfers.n; j > 0; j--)
+			transfers.n -= memcmp(transfers.items[j - 1].to, address(HOLDER), RC_EVM_ADDRESS_BYTES) != 0;
 		if (problem == NULL)
 			assert_int_equal(transfers.n, cases[i].kept);
 		json_object_put(block);
@@ -376,7 +379,7 @@ test_receipts(void **state)
 	{
 		struct json_object *receipt = json_tokener_parse(cases[i].receipt);
 		bool		succeeded = false;
-		const char *problem = evm_receipt_take(receipt, HASH, &transfer, &succeeded);
+		const char *problem = evm_receipt_take(receipt, HASH, transfer.txid, &succeeded);
 
 		if ((problem != NULL) != (cases[i].succeeded < 0))
 			fail_msg("receipt %zu: %s", i, problem ? problem : "taken");
@@ -384,7 +387,27 @@ test_receipts(void **state)
 			assert_int_equal(succeeded, cases[i].succeeded);
 		json_object_put(receipt);
 	}
-	assert_non_null(evm_receipt_take(NULL, HASH, &transfer, &(bool) {false}));
+	assert_non_null(evm_receipt_take(NULL, HASH, transfer.txid, &(bool) {false}));
+}
+
+/* Where a log stands in its transaction, whatever its index in the block */
+static void
+test_places(void **state)
+{
+	struct json_object *receipt = json_tokener_parse("{\"logs\":[{\"logIndex\":\"0x7\",\"address\":\"" OTHER_TOKEN "\"},"
+													 "{\"logIndex\":\"0x8\",\"address\":\"" TOKEN "\"}]}");
+	evm_transfer transfer = {.ordinal = 8};
+
+	(void) state;
+	memcpy(transfer.token, address(TOKEN), RC_EVM_ADDRESS_BYTES);
+	assert_true(evm_receipt_place(receipt, &transfer));
+	assert_int_equal(transfer.position, 1);
+	transfer.ordinal = 7;
+	assert_false(evm_receipt_place(receipt, &transfer));
+	transfer.ordinal = 9;
+	assert_false(evm_receipt_place(receipt, &transfer));
+	json_object_put(receipt);
+	assert_false(evm_receipt_place(NULL, &transfer));
 }
 
 /* The amounts that a transaction's traces pay the holder, joined by blanks; "?": refused */
@@ -399,8 +422,9 @@ paid_by(const char *text, bool flat)
 	const char *problem;
 
 	assert_non_null(traces);
-	problem = flat ? evm_flat_traces_take(traces, HASH, &wanted, &transfers) :
-		evm_call_traces_take(traces, transactions, &wanted, &transfers);
+	problem = flat ? evm_flat_traces_take(traces, HASH, 1, &transfers) :
+		evm_call_traces_take(traces, transactions, &transfers);
+	evm_transfers_keep(&transfers, &wanted);
 	for (size_t i = 0; i < transfers.n; i++)
 	{
 		char		amount[RC_UINT256_DECIMAL_SIZE];
@@ -473,7 +497,7 @@ static void
 test_flat_traces(void **state)
 {
 	static const char *const cases[][2] = {
-		{"[]", ""},
+		{"[]", "?"},
 		{"[" TOP "]", ""},
 		{"[" TOP "," FLAT_CALL("0", "call", HOLDER, "0x5", "") "]", "5"},
 		{"[" FLAT_CALL("", "call", HOLDER, "0x5", "") "]", ""},
@@ -512,7 +536,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wanted), cmocka_unit_test(test_credits), cmocka_unit_test(test_share),
 		cmocka_unit_test(test_logs), cmocka_unit_test(test_log_params), cmocka_unit_test(test_transactions),
-		cmocka_unit_test(test_receipts), cmocka_unit_test(test_call_traces), cmocka_unit_test(test_flat_traces),
+		cmocka_unit_test(test_receipts), cmocka_unit_test(test_places),
+		cmocka_unit_test(test_call_traces), cmocka_unit_test(test_flat_traces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

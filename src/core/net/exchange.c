@@ -181,8 +181,8 @@ contains(const char *text, const char *word)
  * about the call. Codes are not standardised (-32005 is a rate limit here and a
  * size limit there), so the usual messages of nodes and providers decide.
  */
-static rc_failure_code
-judge_error(int64_t code, const char *message)
+rc_failure_code
+rc_exchange_judge(int64_t code, const char *message)
 {
 	static const struct
 	{
@@ -268,7 +268,7 @@ piece_answered(rc_exchange *exchange)
 static void
 piece_refused(rc_exchange *exchange, piece *piece, int64_t code, char *error, long retry_after_ms)
 {
-	rc_failure	failure = {judge_error(code, error), error, retry_after_ms};
+	rc_failure	failure = {rc_exchange_judge(code, error), error, retry_after_ms};
 
 	if (exchange->errors_are_answers)
 		failure.code = RC_FAILURE_REFUSED;
@@ -302,7 +302,7 @@ take_replies(rc_exchange *exchange, piece *piece, long retry_after_ms)
 		rc_failure	failure = {RC_FAILURE_NONE, reply->error, retry_after_ms};
 
 		if (reply->error != NULL)
-			failure.code = judge_error(reply->code, reply->error);
+			failure.code = rc_exchange_judge(reply->code, reply->error);
 		if (failure.code != RC_FAILURE_NONE)
 		{
 			reply->error = NULL;

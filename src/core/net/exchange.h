@@ -38,6 +38,9 @@ typedef struct rc_exchange_result
 	int			nreplies;
 } rc_exchange_result;
 
+/* What a call's error says of its endpoint; RC_FAILURE_NONE: nothing, it is about the call */
+extern rc_failure_code rc_exchange_judge(int64_t code, const char *message);
+
 typedef void (*rc_exchange_done) (void *arg, rc_exchange_result *result);
 
 typedef struct rc_exchange rc_exchange;

@@ -20,6 +20,9 @@ typedef struct rc_network
 	long		poll_interval_ms;
 	long		lease_ms;
 	long		request_timeout_ms;
+	bool		token_logs;		/* tokens are followed by their events */
+	bool		native_blocks;	/* the chain's own asset is followed by whole blocks */
+	bool		traces;			/* what contracts pay is read from traces */
 	double		rate_limit;		/* HTTP requests per second over all workers; 0: no limit */
 	rc_endpoint *endpoints;		/* in order of preference */
 	int			nendpoints;

@@ -3,6 +3,29 @@
 
 #include <stdlib.h>
 
+/* What an endpoint refused is tried again after this time */
+#define LEARNED_MS ((int64_t) 30 * 60 * 1000)
+
+/* What is known of the endpoint, as far as it isn't too old */
+evm_learned *
+evm_learned_of(rc_endpoint *endpoint)
+{
+	evm_learned *learned = endpoint->learned;
+
+	if (learned == NULL)
+		learned = endpoint->learned = rc_calloc(1, sizeof(*learned));
+	if (learned->since_ms == 0 || rc_now_ms() - learned->since_ms > LEARNED_MS)
+	{
+		learned->since_ms = rc_now_ms();
+		learned->method = EVM_CREATION;
+		learned->max_pairs = EVM_MAX_PAIRS;
+		learned->array_size = 0;
+		learned->pin_by_hash = false;
+		learned->ledger = (evm_ledger_limits) {EVM_MAX_BLOCKS, EVM_MAX_HOLDERS, EVM_MAX_TOKENS, -1, 0, 0, false, false, false};
+	}
+	return learned;
+}
+
 /* The endpoint is at fault; takes over the failure, which observer.c acts on */
 evm_step
 evm_fail(evm_look *look, rc_failure failure)

@@ -73,6 +73,34 @@ typedef enum evm_method
 	EVM_PLAIN					/* eth_getBalance, and eth_call of balanceOf */
 } evm_method;
 
+/* Blocks in one reading, and holders or tokens in one question for logs, at most (geth: 1,000 topics or addresses) */
+#define EVM_MAX_BLOCKS 20
+#define EVM_MAX_HOLDERS 1000
+#define EVM_MAX_TOKENS 500
+
+/* How the traces of a block are asked for, the best first */
+typedef enum evm_trace_method
+{
+	EVM_TRACE_BLOCK,			/* trace_block: anvil, erigon, nethermind, reth */
+	EVM_TRACE_FLAT,				/* debug_traceBlockByHash with flatCallTracer: geth */
+	EVM_TRACE_CALLS,			/* with callTracer: nested, and no deeper than JSON is read */
+	EVM_TRACE_NONE
+} evm_trace_method;
+
+/* What an endpoint takes of questions about blocks; forgotten with the rest */
+typedef struct evm_ledger_limits
+{
+	int			blocks;			/* in one reading */
+	int			holders;		/* in one question */
+	int			tokens;
+	double		logs;			/* of the tokens in a block, as they were last; negative: not known */
+	int			asked_by_holders;	/* blocks in a row: now and then it is tried whether tokens are cheaper */
+	evm_trace_method traces;
+	bool		no_tokens;		/* it refuses all logs of one token */
+	bool		no_holders;		/* it refuses logs by holder */
+	bool		no_creation;	/* balances are read one by one */
+} evm_ledger_limits;
+
 /* What one worker knows of an endpoint: rc_endpoint.learned */
 typedef struct evm_learned
 {
@@ -84,6 +112,7 @@ typedef struct evm_learned
 	int64_t		tip_asked_ms;	/* when the exchange began that brought tip */
 	evm_header	tip;
 	evm_header	tagged;			/* the safe or finalized block, asked together with tip */
+	evm_ledger_limits ledger;
 } evm_learned;
 
 typedef struct evm_look evm_look;
@@ -151,6 +180,7 @@ struct evm_look
 };
 
 /* ask.c */
+extern evm_learned *evm_learned_of(rc_endpoint *endpoint);
 extern evm_step evm_fail(evm_look *look, rc_failure failure);
 extern evm_step evm_fail_exchange(evm_look *look, rc_exchange_result *result);
 extern evm_step evm_restart(evm_look *look, const char *why);

@@ -4,7 +4,7 @@
 
 #include "core/base/memory.h"
 #include "core/chain/chain.h"
-#include "core/chain/evm/address.h"
+#include "core/chain/evm/source.h"
 
 /* The problem with an address, or NULL */
 static char *

@@ -77,21 +77,8 @@ take_log(struct json_object *log, const evm_log_filter *filter, evm_transfer *tr
 	if (!filter->by_token && !evm_wanted_has_holder(wanted, filter->outgoing ? transfer->from : transfer->to))
 		return "a log is of a holder who wasn't asked for";
 
-	/* Anybody can emit the event: what counts is the contract that the request names */
-	*kept = evm_wanted_has(wanted, transfer->token, transfer->to) || evm_wanted_has(wanted, transfer->token, transfer->from);
+	*kept = true;
 	return NULL;
-}
-
-/* Is the same log in the list already? Then the answer has it twice */
-static bool
-is_known(const evm_transfers *transfers, const evm_transfer *transfer)
-{
-	for (size_t i = 0; i < transfers->n; i++)
-	{
-		if (transfers->items[i].kind == EVM_BY_TOKEN && transfers->items[i].ordinal == transfer->ordinal)
-			return true;
-	}
-	return false;
 }
 
 const char *
@@ -107,8 +94,7 @@ evm_logs_take(struct json_object *logs, const evm_log_filter *filter, evm_transf
 
 		if (problem != NULL)
 			return problem;
-		/* From one holder to another that is wanted, too: it comes with both questions */
-		if (kept && !is_known(transfers, &transfer))
+		if (kept)
 			*evm_transfers_add(transfers) = transfer;
 	}
 	return NULL;

@@ -37,7 +37,7 @@ take_transaction(struct json_object *transaction, evm_transfer *transfer, bool *
 }
 
 const char *
-evm_native_take(struct json_object *block, const char *hash, const evm_wanted *wanted, evm_transfers *transfers)
+evm_native_take(struct json_object *block, const char *hash, evm_transfers *transfers)
 {
 	const char *block_hash = rc_json_string(block, "hash");
 	struct json_object *transactions;
@@ -56,29 +56,50 @@ evm_native_take(struct json_object *block, const char *hash, const evm_wanted *w
 			return "a block's transaction can't be read";
 		if (pays && transfer.ordinal != i)
 			return "a block's transactions are not in their order";
-		if (pays && evm_wanted_has(wanted, evm_native, transfer.to) &&
-			memcmp(transfer.from, transfer.to, RC_EVM_ADDRESS_BYTES) != 0)
+		if (pays && memcmp(transfer.from, transfer.to, RC_EVM_ADDRESS_BYTES) != 0)
 			*evm_transfers_add(transfers) = transfer;
 	}
 	return NULL;
 }
 
 const char *
-evm_receipt_take(struct json_object *receipt, const char *block_hash, const evm_transfer *transfer, bool *succeeded)
+evm_receipt_take(struct json_object *receipt, const char *block_hash, const uint8_t txid[32], bool *succeeded)
 {
 	const char *hash = rc_json_string(receipt, "blockHash");
 	const char *status = rc_json_string(receipt, "status");
-	uint8_t		txid[32];
+	uint8_t		named[32];
 	rc_uint256	number;
 	uint64_t	value;
 
 	if (hash == NULL || strcasecmp(hash, block_hash) != 0)
 		return "a receipt is of another block than was asked for";
-	if (!evm_parse_bytes(rc_json_string(receipt, "transactionHash"), txid, sizeof(txid)) ||
-		memcmp(txid, transfer->txid, sizeof(txid)) != 0)
+	if (!evm_parse_bytes(rc_json_string(receipt, "transactionHash"), named, sizeof(named)) ||
+		memcmp(txid, named, sizeof(named)) != 0)
 		return "a receipt is of another transaction than was asked for";
 	if (status == NULL || !rc_uint256_from_hex(&number, status) || !rc_uint256_to_u64(&number, &value) || value > 1)
 		return "a receipt has no status";
 	*succeeded = value == 1;
 	return NULL;
+}
+
+bool
+evm_receipt_place(struct json_object *receipt, evm_transfer *transfer)
+{
+	struct json_object *logs;
+
+	if (!json_object_object_get_ex(receipt, "logs", &logs) || !json_object_is_type(logs, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(logs); i++)
+	{
+		struct json_object *log = json_object_array_get_idx(logs, i);
+		uint8_t		address[RC_EVM_ADDRESS_BYTES];
+		uint64_t	index;
+
+		if (!take_index(log, "logIndex", &index) || index != transfer->ordinal)
+			continue;
+		transfer->position = i;
+		return evm_parse_bytes(rc_json_string(log, "address"), address, sizeof(address)) &&
+			memcmp(address, transfer->token, sizeof(address)) == 0;
+	}
+	return false;
 }

@@ -9,9 +9,6 @@
 /* A tip that was asked for less than this ago serves the next look too */
 #define TIP_FRESH_MS 1000
 
-/* What an endpoint refused is tried again after this time */
-#define LEARNED_MS ((int64_t) 30 * 60 * 1000)
-
 /* A look begins again when the chain moved under it */
 #define MAX_RESTARTS 2
 
@@ -326,25 +323,6 @@ parse_requests(evm_look *look)
 	}
 }
 
-/* What is known of the endpoint, as far as it isn't too old */
-static evm_learned *
-get_learned(rc_endpoint *endpoint)
-{
-	evm_learned *learned = endpoint->learned;
-
-	if (learned == NULL)
-		learned = endpoint->learned = rc_calloc(1, sizeof(*learned));
-	if (learned->since_ms == 0 || rc_now_ms() - learned->since_ms > LEARNED_MS)
-	{
-		learned->since_ms = rc_now_ms();
-		learned->method = EVM_CREATION;
-		learned->max_pairs = EVM_MAX_PAIRS;
-		learned->array_size = 0;
-		learned->pin_by_hash = false;
-	}
-	return learned;
-}
-
 /*
  * May the tip of an earlier look serve this one? Not if a request expires: what
  * was mined since then would be missed, and the request's last look is this. Nor
@@ -378,7 +356,7 @@ start(rc_attempt *attempt)
 	look->attempt = attempt;
 	look->act = act;
 	look->started_ms = rc_now_ms();
-	look->learned = get_learned(attempt->endpoint);
+	look->learned = evm_learned_of(attempt->endpoint);
 	parse_requests(look);
 	if (is_tip_fresh(look))
 		act(look, start_reading(look));

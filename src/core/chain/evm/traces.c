@@ -20,30 +20,14 @@
 /* One transaction's frames, as far as they were read */
 typedef struct walk
 {
-	const evm_wanted *wanted;
 	evm_transfers *transfers;
 	uint8_t		txid[32];
+	uint64_t	paid;			/* transfers so far: the same number whatever node is asked */
 	bool		begun;			/* a frame was read */
 	int			path[MAX_DEPTH]; /* of the frame before */
 	int			depth;
 	int			failed_depth;	/* frames deeper than this are part of a failed one; -1: none is */
 } walk;
-
-/* The number of transfers that the transaction has to this holder already, whatever node is asked */
-static uint64_t
-next_ordinal(const walk *walk, const uint8_t *to)
-{
-	uint64_t	ordinal = 0;
-
-	for (size_t i = 0; i < walk->transfers->n; i++)
-	{
-		const evm_transfer *other = &walk->transfers->items[i];
-
-		ordinal += other->kind == EVM_INTERNAL && memcmp(other->txid, walk->txid, sizeof(walk->txid)) == 0 &&
-			memcmp(other->to, to, RC_EVM_ADDRESS_BYTES) == 0;
-	}
-	return ordinal;
-}
 
 /* Value from one to another; false if the texts aren't addresses and an amount */
 static bool
@@ -58,12 +42,10 @@ pay(walk *walk, const char *from, const char *to, const char *value)
 	if (!evm_parse_bytes(from, transfer.from, sizeof(transfer.from)) ||
 		!evm_parse_bytes(to, transfer.to, sizeof(transfer.to)))
 		return false;
-	if (!evm_wanted_has(walk->wanted, evm_native, transfer.to) ||
-		memcmp(transfer.from, transfer.to, RC_EVM_ADDRESS_BYTES) == 0)
-		return true;
+	transfer.ordinal = walk->paid++;
 	memcpy(transfer.txid, walk->txid, sizeof(transfer.txid));
-	transfer.ordinal = next_ordinal(walk, transfer.to);
-	*evm_transfers_add(walk->transfers) = transfer;
+	if (memcmp(transfer.from, transfer.to, RC_EVM_ADDRESS_BYTES) != 0)
+		*evm_transfers_add(walk->transfers) = transfer;
 	return true;
 }
 
@@ -204,8 +186,7 @@ walk_transaction(walk *walk, struct json_object *trace)
 }
 
 const char *
-evm_call_traces_take(struct json_object *traces, struct json_object *transactions, const evm_wanted *wanted,
-					 evm_transfers *transfers)
+evm_call_traces_take(struct json_object *traces, struct json_object *transactions, evm_transfers *transfers)
 {
 	if (!json_object_is_type(traces, json_type_array) || !json_object_is_type(transactions, json_type_array) ||
 		json_object_array_length(traces) != json_object_array_length(transactions))
@@ -215,7 +196,7 @@ evm_call_traces_take(struct json_object *traces, struct json_object *transaction
 		struct json_object *entry = json_object_array_get_idx(traces, i);
 		const char *hash = hash_of(json_object_array_get_idx(transactions, i));
 		const char *named = rc_json_string(entry, "txHash");
-		walk		walk = {.wanted = wanted,.transfers = transfers,.failed_depth = -1};
+		walk		walk = {.transfers = transfers,.failed_depth = -1};
 		struct json_object *result;
 
 		if (!evm_parse_bytes(hash, walk.txid, sizeof(walk.txid)) || (named != NULL && strcasecmp(named, hash) != 0))
@@ -242,10 +223,10 @@ take_frame_place(struct json_object *frame, const char *block_hash, uint8_t txid
 }
 
 const char *
-evm_flat_traces_take(struct json_object *traces, const char *block_hash, const evm_wanted *wanted,
-					 evm_transfers *transfers)
+evm_flat_traces_take(struct json_object *traces, const char *block_hash, size_t ntransactions, evm_transfers *transfers)
 {
-	walk		walk = {.wanted = wanted,.transfers = transfers,.failed_depth = -1};
+	size_t		traced = 0;
+	walk		walk = {.transfers = transfers,.failed_depth = -1};
 
 	if (!json_object_is_type(traces, json_type_array))
 		return "the answer to trace_block is no list";
@@ -266,9 +247,11 @@ evm_flat_traces_take(struct json_object *traces, const char *block_hash, const e
 			walk.begun = false;
 			walk.depth = 0;
 			walk.failed_depth = -1;
+			walk.paid = 0;
+			traced++;
 		}
 		if (!walk_frame(&walk, frame))
 			return "a trace can't be read";
 	}
-	return NULL;
+	return traced == ntransactions ? NULL : "the traces are not of as many transactions as the block has";
 }

@@ -26,6 +26,42 @@ evm_transfers_free(evm_transfers *transfers)
 	memset(transfers, 0, sizeof(*transfers));
 }
 
+/* Logs first, by their order in the block */
+static int
+compare_transfers(const void *a, const void *b)
+{
+	const evm_transfer *left = a;
+	const evm_transfer *right = b;
+	int			order;
+
+	if (left->kind != right->kind)
+		return left->kind < right->kind ? -1 : 1;
+	if (left->kind == EVM_INTERNAL && (order = memcmp(left->txid, right->txid, sizeof(left->txid))) != 0)
+		return order;
+	return left->ordinal < right->ordinal ? -1 : left->ordinal > right->ordinal;
+}
+
+/* A log from one holder to another comes with the answers to two questions */
+void
+evm_transfers_keep(evm_transfers *transfers, const evm_wanted *wanted)
+{
+	size_t		kept = 0;
+
+	if (transfers->n > 1)
+		qsort(transfers->items, transfers->n, sizeof(evm_transfer), compare_transfers);
+	for (size_t i = 0; i < transfers->n; i++)
+	{
+		const evm_transfer *transfer = &transfers->items[i];
+
+		if (!evm_wanted_has(wanted, transfer->token, transfer->to) && !evm_wanted_has(wanted, transfer->token, transfer->from))
+			continue;
+		if (kept > 0 && compare_transfers(&transfers->items[kept - 1], transfer) == 0)
+			continue;
+		transfers->items[kept++] = *transfer;
+	}
+	transfers->n = kept;
+}
+
 bool
 evm_parse_bytes(const char *text, uint8_t *out, size_t len)
 {

@@ -22,7 +22,8 @@ typedef struct evm_transfer
 	evm_transfer_kind kind;
 	uint8_t		txid[32];
 	uint64_t	ordinal;		/* of the log in its block; of the transaction in its block; among the transaction's
-								 * internal transfers to the holder */
+								 * internal transfers */
+	uint64_t	position;		/* of a log among its transaction's, which is the same in whatever block that is mined */
 	uint8_t		token[RC_EVM_ADDRESS_BYTES];	/* zeros: the chain's own asset */
 	uint8_t		from[RC_EVM_ADDRESS_BYTES];
 	uint8_t		to[RC_EVM_ADDRESS_BYTES];
@@ -40,6 +41,9 @@ typedef struct evm_transfers
 extern evm_transfer *evm_transfers_add(evm_transfers *transfers);
 extern void evm_transfers_free(evm_transfers *transfers);
 
+/* Leaves those that concern a key, sorted, and each log once */
+extern void evm_transfers_keep(evm_transfers *transfers, const evm_wanted *wanted);
+
 /* "0x" and exactly 2 * len digits */
 extern bool evm_parse_bytes(const char *text, uint8_t *out, size_t len);
 
@@ -47,7 +51,7 @@ extern bool evm_parse_bytes(const char *text, uint8_t *out, size_t len);
  * logs.c: the answer to eth_getLogs for one block. What is no transfer of an
  * amount (an NFT's event has the same topic) is left out. A constant text if
  * the answer isn't one to the question: another block's, abandoned, of a contract
- * that wasn't asked for (tokens NULL: any was), to or from nobody of interest.
+ * or a holder that wasn't asked for.
  */
 typedef struct evm_log_filter
 {
@@ -83,17 +87,19 @@ typedef struct evm_arrival
 extern bool evm_credit_arrival(const evm_transfers *events, const evm_arrival *arrival, evm_transfers *credits);
 
 /* native.c: a whole block's transactions that pay somebody; a constant text if it is no block of that hash */
-extern const char *evm_native_take(struct json_object *block, const char *hash, const evm_wanted *wanted,
-								   evm_transfers *transfers);
+extern const char *evm_native_take(struct json_object *block, const char *hash, evm_transfers *transfers);
 
 /* Did the transaction succeed? A constant text if the receipt isn't its own, in that block */
-extern const char *evm_receipt_take(struct json_object *receipt, const char *block_hash, const evm_transfer *transfer,
+extern const char *evm_receipt_take(struct json_object *receipt, const char *block_hash, const uint8_t txid[32],
 									bool *succeeded);
+
+/* Fills in a log's position from its transaction's receipt; false: the receipt has no such log */
+extern bool evm_receipt_place(struct json_object *receipt, evm_transfer *transfer);
 
 /* traces.c: likewise, what contracts paid: debug_traceBlockByHash with callTracer, and trace_block */
 extern const char *evm_call_traces_take(struct json_object *traces, struct json_object *transactions,
-										const evm_wanted *wanted, evm_transfers *transfers);
-extern const char *evm_flat_traces_take(struct json_object *traces, const char *block_hash, const evm_wanted *wanted,
+										evm_transfers *transfers);
+extern const char *evm_flat_traces_take(struct json_object *traces, const char *block_hash, size_t ntransactions,
 										evm_transfers *transfers);
 
 #endif
