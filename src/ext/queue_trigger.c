@@ -8,12 +8,14 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "core/chain/chain.h"
 #include "extension.h"
 #include "miscadmin.h"
+#include "queue_facts.h"
 #include "queue_trigger.h"
+#include "queue_write.h"
 #include "row_version.h"
 #include "source.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -31,7 +33,7 @@ typedef enum queue_statement
 	QUEUE_TOUCH,
 	QUEUE_REMOVE,
 	QUEUE_CLEAR,
-	QUEUE_WHY_NOT,
+	QUEUE_DECIDED,
 	QUEUE_STATEMENTS
 } queue_statement;
 
@@ -39,40 +41,18 @@ typedef enum queue_statement
 typedef struct queue_origin
 {
 	int32		source_id;
-	List	   *relations;		/* the table and, of a partition, those above it; NIL: nobody asks */
+	Relation	relation;		/* NULL: nobody asks whether it is the source's */
 } queue_origin;
 
 /* Further rows of one statement get no warning */
 #define MAX_WARNINGS 10
-
-/*
- * Is it the source's table? The trigger of a copy (of a schema that was copied
- * between databases, say) has the number of another table's source in it.
- */
-#define OF_SOURCE(relations) "(" relations " IS NULL OR EXISTS (SELECT FROM reconciler.sources AS s" \
-	" WHERE s.source_id OPERATOR(pg_catalog.=) $1" \
-	" AND s.relation::pg_catalog.oid OPERATOR(pg_catalog.=) ANY (" relations ")))"
-
-/* The last that was decided about a request */
-#define LAST_TRANSITION(columns) "(SELECT " columns " FROM reconciler.transitions AS t" \
-	" WHERE t.source_id OPERATOR(pg_catalog.=) $1 AND t.request_id OPERATOR(pg_catalog.=) $2" \
-	" ORDER BY t.transition_id DESC LIMIT 1)"
 
 /* Operators are named with their schema: the caller's search_path is in force. */
 static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	[QUEUE_PUT] =
 	"INSERT INTO reconciler.queue AS q (source_id, request_id, status, network_id, address, token_contract,"
 	" expected, expires_at, invalid, chain, network, key, followed, look_back_due)"
-	" SELECT $1, $2, $3, n.network_id, $6, $7, $8, $9,"
-	" coalesce($10, reconciler._request_problem(n.kind, n.network, $6, $7)),"
-	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($4, '') END,"
-	" CASE WHEN n.network_id OPERATOR(pg_catalog.=) 0 THEN coalesce($5, '') END,"
-	" reconciler._queue_key(n, $6, $7), reconciler._is_followed(n, $7), reconciler._is_followed(n, $7)"
-	" FROM reconciler.networks AS n WHERE n.network_id OPERATOR(pg_catalog.=) coalesce("
-	"(SELECT m.network_id FROM reconciler.networks AS m"
-	" WHERE m.chain OPERATOR(pg_catalog.=) $4 AND m.network OPERATOR(pg_catalog.=) $5), 0)"
-	" AND " OF_SOURCE("$11")
-	" AND coalesce(" LAST_TRANSITION("NOT reconciler._is_over(t.to_status, t.reason, t.at, $9)") ", true)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)"
 	" ON CONFLICT (source_id, request_id) DO UPDATE SET seq = DEFAULT, status = excluded.status,"
 	" network_id = excluded.network_id, address = excluded.address, token_contract = excluded.token_contract,"
 	" expected = excluded.expected, expires_at = excluded.expires_at, invalid = excluded.invalid,"
@@ -81,24 +61,26 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" seen = NULL, settled = NULL, error = NULL, error_at = NULL",
 	[QUEUE_TOUCH] =
 	"UPDATE reconciler.queue SET status = $3, expires_at = $4"
-	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2 AND " OF_SOURCE("$5"),
+	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
 	[QUEUE_REMOVE] =
 	"DELETE FROM reconciler.queue"
-	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2 AND " OF_SOURCE("$3"),
+	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
 	[QUEUE_CLEAR] =
-	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1 AND " OF_SOURCE("$2"),
-	[QUEUE_WHY_NOT] =
-	"SELECT " OF_SOURCE("$3") ", (SELECT s.relation::pg_catalog.oid FROM reconciler.sources AS s"
-	" WHERE s.source_id OPERATOR(pg_catalog.=) $1), " LAST_TRANSITION("t.reason"),
+	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1",
+	/* The last that was decided about a request */
+	[QUEUE_DECIDED] =
+	"SELECT reconciler._is_over(t.to_status, t.reason, t.at, $3), t.reason FROM reconciler.transitions AS t"
+	" WHERE t.source_id OPERATOR(pg_catalog.=) $1 AND t.request_id OPERATOR(pg_catalog.=) $2"
+	" ORDER BY t.transition_id DESC LIMIT 1",
 };
 
-#define PUT_ARGUMENTS 11
+#define PUT_ARGUMENTS 13
 
-static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-NUMERICOID, TIMESTAMPTZOID, TEXTOID, OIDARRAYOID};
-static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, OIDARRAYOID};
-static Oid	remove_types[] = {INT4OID, TEXTOID, OIDARRAYOID};
-static Oid	clear_types[] = {INT4OID, OIDARRAYOID};
+static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, NUMERICOID,
+TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, BOOLOID};
+static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+static Oid	remove_types[] = {INT4OID, TEXTOID};
+static Oid	decided_types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
 
 /* The prepared statement; one plan whatever the parameters */
 static SPIPlanPtr
@@ -111,7 +93,7 @@ prepare_statement(queue_statement which, int nargs, Oid *types)
 	return plan;
 }
 
-/* Runs one of the statements; nulls as SPI has them, or NULL; returns the rows that it wrote */
+/* Runs one of the statements; nulls as SPI has them, or NULL; returns the rows that it wrote. SPI is left open for them: close with SPI_finish */
 static uint64
 run_statement(queue_statement which, int nargs, Oid *types, Datum *values, const char *nulls)
 {
@@ -120,6 +102,8 @@ run_statement(queue_statement which, int nargs, Oid *types, Datum *values, const
 	int			guc_level = 0;
 	int			result;
 
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
 	if (!planned)
 	{
 		/* What is best for a queue that is empty now is kept until it is large. */
@@ -152,20 +136,6 @@ set_text(Datum *values, char *nulls, int position, const char *text)
 	values[position] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
-/* The tables of the origin as a parameter */
-static void
-set_relations(Datum *values, char *nulls, int position, const queue_origin *origin)
-{
-	int			n = list_length(origin->relations);
-	Datum	   *oids = palloc(sizeof(Datum) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		oids[i] = ObjectIdGetDatum(list_nth_oid(origin->relations, i));
-	nulls[position] = n == 0 ? 'n' : ' ';
-	values[position] = n == 0 ? (Datum) 0 :
-		PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-}
-
 static char *
 table_name(Oid relation)
 {
@@ -177,9 +147,13 @@ static void
 warn_of_copy(const queue_origin *origin)
 {
 	static List *warned = NIL;
-	Oid			top = llast_oid(origin->relations);
-	char	   *name = table_name(top);
+	Oid			top = RelationGetRelid(origin->relation);
+	char	   *name;
 	MemoryContext previous;
+
+	if (origin->relation->rd_rel->relispartition)
+		top = llast_oid(get_partition_ancestors(top));
+	name = table_name(top);
 
 	if (list_member_oid(warned, top))
 		return;
@@ -218,62 +192,141 @@ warn_of_reopening(const char *name, const char *id, const char *reason)
 					 confirmed ? "" : " or give it an expires_at that lies ahead.")));
 }
 
-/* Why has a statement written nothing? Warns if that isn't as it should be */
-static void
-ask_why_not(const queue_origin *origin, const char *id)
+/*
+ * Is it the source's table? The trigger of a copy (of a schema that was copied
+ * between databases, say) has the number of another table's source in it.
+ */
+static bool
+is_of_source(const queue_origin *origin)
+{
+	return origin->relation == NULL || queue_is_of_source(origin->source_id, origin->relation);
+}
+
+/* Was the request confirmed, or has it expired, so that it is not to be observed again? Warns whoever opens it */
+static bool
+is_over(const queue_origin *origin, const source_row *row)
 {
 	Datum		values[3];
 	char		nulls[4] = "   ";
 	bool		isnull;
-	bool		of_source;
-	Oid			relation;
-	char	   *reason;
+	bool		over = false;
 
-	if (origin->relations == NIL)
-		return;
+	if (!queue_maybe_decided(origin->source_id, row->id))
+		return false;
 	values[0] = Int32GetDatum(origin->source_id);
-	set_text(values, nulls, 1, id);
-	set_relations(values, nulls, 2, origin);
-	if (run_statement(QUEUE_WHY_NOT, 3, remove_types, values, nulls) != 1)
-		elog(ERROR, "could not look for the reason in reconciler.transitions");
-	of_source = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	relation = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
-	if (!of_source)
-		warn_of_copy(origin);
-	else if (reason != NULL)
-		warn_of_reopening(table_name(relation), id, reason);
+	set_text(values, nulls, 1, row->id);
+	nulls[2] = row->has_expiry ? ' ' : 'n';
+	values[2] = TimestampTzGetDatum(row->expires_at);
+	if (run_statement(QUEUE_DECIDED, 3, decided_types, values, nulls) > 0)
+	{
+		over = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		if (over && origin->relation != NULL)
+			warn_of_reopening(table_name(queue_source_relation(origin->source_id)), row->id,
+							  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	}
+	SPI_finish();
+	return over;
+}
+
+/* Who is paid, where requests are looked up by it; NULL: they aren't, or it can't be said */
+static bytea *
+key_of(const network_facts *network, const source_row *row)
+{
+	uint8_t		key[RC_KEY_MAX];
+	const rc_chain *chain = rc_chain_of(network->kind);
+	size_t		len;
+	bytea	   *result;
+
+	if (chain == NULL)
+		return NULL;
+	len = chain->request_key(network->network, row->address != NULL ? row->address : "", row->token, key);
+	if (len == 0)
+		return NULL;
+	result = palloc(VARHDRSZ + len);
+	SET_VARSIZE(result, VARHDRSZ + len);
+	memcpy(VARDATA(result), key, len);
+	return result;
+}
+
+/* The request as it is queued */
+static void
+make_queue_row(queue_row *queued, int32 source_id, const source_row *row)
+{
+	const network_facts *network = queue_network(row->chain, row->network);
+	bool		registered = network->network_id != 0;
+
+	memset(queued, 0, sizeof(*queued));
+	queued->source_id = source_id;
+	queued->request_id = row->id;
+	queued->status = row->status;
+	queued->network_id = network->network_id;
+	if (!registered)
+	{
+		queued->chain = row->chain != NULL ? row->chain : "";
+		queued->network = row->network != NULL ? row->network : "";
+	}
+	queued->address = row->address;
+	queued->token = row->token;
+	queued->expected = row->expected;
+	queued->has_expiry = row->has_expiry;
+	queued->expires_at = row->expires_at;
+	queued->followed = row->token != NULL ? network->follows_tokens : network->follows_native;
+	if (queued->followed)
+		queued->key = key_of(network, row);
+	queued->invalid = row->invalid != NULL ? row->invalid :
+		source_request_problem(network->kind, network->network, row->address, row->token);
+}
+
+/* Writes the row with a statement, over one that is there perhaps */
+static void
+put_by_statement(const queue_row *row)
+{
+	Datum		values[PUT_ARGUMENTS];
+	char		nulls[PUT_ARGUMENTS + 1] = "             ";
+
+	values[0] = Int32GetDatum(row->source_id);
+	set_text(values, nulls, 1, row->request_id);
+	set_text(values, nulls, 2, row->status);
+	values[3] = Int32GetDatum(row->network_id);
+	set_text(values, nulls, 4, row->address);
+	set_text(values, nulls, 5, row->token);
+	nulls[6] = row->expected == NULL ? 'n' : ' ';
+	values[6] = row->expected == NULL ? (Datum) 0 :
+		DirectFunctionCall3(numeric_in, CStringGetDatum(row->expected), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	nulls[7] = row->has_expiry ? ' ' : 'n';
+	values[7] = TimestampTzGetDatum(row->expires_at);
+	set_text(values, nulls, 8, row->invalid);
+	set_text(values, nulls, 9, row->chain);
+	set_text(values, nulls, 10, row->network);
+	nulls[11] = row->key == NULL ? 'n' : ' ';
+	values[11] = PointerGetDatum(row->key);
+	values[12] = BoolGetDatum(row->followed);
+	run_statement(QUEUE_PUT, PUT_ARGUMENTS, put_types, values, nulls);
+	SPI_finish();
 }
 
 /* Queues an open request, as one that has just arrived */
 static void
 put_request(const queue_origin *origin, const source_row *row)
 {
-	Datum		values[PUT_ARGUMENTS];
-	char		nulls[PUT_ARGUMENTS + 1] = "           ";
+	queue_row	queued;
 
-	values[0] = Int32GetDatum(origin->source_id);
-	set_text(values, nulls, 1, row->id);
-	set_text(values, nulls, 2, row->status);
-	set_text(values, nulls, 3, row->chain);
-	set_text(values, nulls, 4, row->network);
-	set_text(values, nulls, 5, row->address);
-	set_text(values, nulls, 6, row->token);
-	nulls[7] = row->expected == NULL ? 'n' : ' ';
-	values[7] = row->expected == NULL ? (Datum) 0 :
-		DirectFunctionCall3(numeric_in, CStringGetDatum(row->expected), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	nulls[8] = row->has_expiry ? ' ' : 'n';
-	values[8] = TimestampTzGetDatum(row->expires_at);
-	set_text(values, nulls, 9, row->invalid);
-	set_relations(values, nulls, 10, origin);
-	if (run_statement(QUEUE_PUT, PUT_ARGUMENTS, put_types, values, nulls) == 0)
-		ask_why_not(origin, row->id);
+	if (!is_of_source(origin))
+	{
+		warn_of_copy(origin);
+		return;
+	}
+	if (is_over(origin, row))
+		return;
+	make_queue_row(&queued, origin->source_id, row);
+	if (queue_insert(&queued) != QUEUE_WRITTEN)
+		put_by_statement(&queued);
 }
 
 void
 queue_put_request(int32 source_id, const source_row *row)
 {
-	queue_origin origin = {source_id, NIL};
+	queue_origin origin = {source_id, NULL};
 
 	put_request(&origin, row);
 }
@@ -282,39 +335,45 @@ queue_put_request(int32 source_id, const source_row *row)
 static bool
 touch_request(const queue_origin *origin, const source_row *row)
 {
-	Datum		values[5];
-	char		nulls[6] = "     ";
+	Datum		values[4];
+	char		nulls[5] = "    ";
+	bool		touched;
 
+	if (!is_of_source(origin))
+		return false;
 	values[0] = Int32GetDatum(origin->source_id);
 	set_text(values, nulls, 1, row->id);
 	set_text(values, nulls, 2, row->status);
 	nulls[3] = row->has_expiry ? ' ' : 'n';
 	values[3] = TimestampTzGetDatum(row->expires_at);
-	set_relations(values, nulls, 4, origin);
-	return run_statement(QUEUE_TOUCH, 5, touch_types, values, nulls) > 0;
+	touched = run_statement(QUEUE_TOUCH, 4, touch_types, values, nulls) > 0;
+	SPI_finish();
+	return touched;
 }
 
 static void
 remove_request(const queue_origin *origin, const source_row *row)
 {
-	Datum		values[3];
-	char		nulls[4] = "   ";
+	Datum		values[2];
+	char		nulls[3] = "  ";
 
+	if (!is_of_source(origin) || queue_delete(origin->source_id, row->id) != QUEUE_NOT_DIRECTLY)
+		return;
 	values[0] = Int32GetDatum(origin->source_id);
 	set_text(values, nulls, 1, row->id);
-	set_relations(values, nulls, 2, origin);
-	run_statement(QUEUE_REMOVE, 3, remove_types, values, nulls);
+	run_statement(QUEUE_REMOVE, 2, remove_types, values, nulls);
+	SPI_finish();
 }
 
 static void
 clear_requests(const queue_origin *origin)
 {
-	Datum		values[2];
-	char		nulls[3] = "  ";
+	Datum		values[1] = {Int32GetDatum(origin->source_id)};
 
-	values[0] = Int32GetDatum(origin->source_id);
-	set_relations(values, nulls, 1, origin);
-	run_statement(QUEUE_CLEAR, 2, clear_types, values, nulls);
+	if (!is_of_source(origin))
+		return;
+	run_statement(QUEUE_CLEAR, 1, remove_types, values, NULL);
+	SPI_finish();
 }
 
 static bool
@@ -409,17 +468,6 @@ follow_trigger(const queue_origin *origin, TriggerData *data)
 		follow_update(origin, &before, &now);
 }
 
-/* Where the trigger's call comes from */
-static queue_origin
-origin_of(int32 source_id, Relation relation)
-{
-	queue_origin origin = {source_id, list_make1_oid(RelationGetRelid(relation))};
-
-	if (relation->rd_rel->relispartition)
-		origin.relations = list_concat(origin.relations, get_partition_ancestors(RelationGetRelid(relation)));
-	return origin;
-}
-
 /*
  * Does the work of SECURITY DEFINER itself, which costs less for each row. It
  * runs nothing that is the application's: the row is read with the server's
@@ -430,16 +478,13 @@ reconciler_queue_request(PG_FUNCTION_ARGS)
 {
 	int32		source_id = check_call(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
-	queue_origin origin = origin_of(source_id, data->tg_relation);
+	queue_origin origin = {source_id, data->tg_relation};
 	Oid			saved_user;
 	int			saved_context;
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(rc_extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	follow_trigger(&origin, data);
-	SPI_finish();
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return PointerGetDatum(NULL);
 }

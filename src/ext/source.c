@@ -165,33 +165,42 @@ source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const char *co
 		row->invalid = source_amount_problem(amount, &row->expected);
 }
 
-/* Why a request can't be observed on a network of this kind: (kind, network, address, token_contract) */
-Datum
-reconciler_request_problem(PG_FUNCTION_ARGS)
+char *
+source_request_problem(const char *kind, const char *network, const char *address, const char *token)
 {
-	char	   *kind = PG_ARGISNULL(0) ? "none" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *address = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	char	   *token = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	const rc_chain *chain = rc_chain_of(kind);
 	char	   *problem;
-	text	   *result;
+	char	   *result;
 	int			len;
 
-	if (address[0] == '\0')
-		PG_RETURN_TEXT_P(cstring_to_text("address_canonical is empty"));
-	problem = chain == NULL ? NULL :
-		chain->request_problem(PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)), address, token);
+	if (address == NULL || address[0] == '\0')
+		return pstrdup("address_canonical is empty");
+	problem = chain == NULL ? NULL : chain->request_problem(network, address, token);
 	if (problem == NULL)
-		PG_RETURN_NULL();
+		return NULL;
 
 	/* It may quote the address, and have cut it in the middle of a character: then it ends before */
 	len = (int) strlen(problem);
 	if (pg_encoding_verifymbstr(GetDatabaseEncoding(), problem, len) == len)
-		result = cstring_to_text(problem);
+		result = pstrdup(problem);
 	else
-		result = cstring_to_text(psprintf("%.*s is not an address", (int) strcspn(problem, ":"), problem));
+		result = psprintf("%.*s is not an address", (int) strcspn(problem, ":"), problem);
 	free(problem);
-	PG_RETURN_TEXT_P(result);
+	return result;
+}
+
+/* Why a request can't be observed on a network of this kind: (kind, network, address, token_contract) */
+Datum
+reconciler_request_problem(PG_FUNCTION_ARGS)
+{
+	char	   *problem = source_request_problem(PG_ARGISNULL(0) ? "none" : text_to_cstring(PG_GETARG_TEXT_PP(0)),
+												 PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+												 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+												 PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)));
+
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
 
 /* A URL without what may be secret in it */

@@ -51,4 +51,7 @@ extern bool source_status_is_open(const char *status);
 /* NULL, or what makes text no amount of minor units; *digits gets it in plain decimal digits */
 extern char *source_amount_problem(const char *text, char **digits);
 
+/* Why a request can't be observed on a network of this kind, or NULL; address and token may be NULL */
+extern char *source_request_problem(const char *kind, const char *network, const char *address, const char *token);
+
 #endif
