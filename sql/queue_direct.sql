@@ -90,7 +90,9 @@ ALTER TABLE reconciler.queue DROP COLUMN remark;
 INSERT INTO r (id) VALUES ('other columns');
 SELECT request_id, number FROM reconciler.queue WHERE request_id = 'other columns';
 ALTER TABLE reconciler.queue ADD CHECK (request_id <> 'checked');
+\set VERBOSITY terse
 INSERT INTO r (id) VALUES ('checked');
+\set VERBOSITY default
 ALTER TABLE reconciler.queue DROP CONSTRAINT queue_request_id_check;
 
 -- Serializable, and by a snapshot that is older than the queue's row
