@@ -249,8 +249,8 @@ CREATE FUNCTION _network_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	-- Another node or schedule: look at once, with a clean record.
-	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0, verify = false WHERE b.network_id = NEW.network_id;
-	UPDATE reconciler.cursor_leases AS l SET due_at = '-infinity', failures = 0 WHERE l.network_id = NEW.network_id;
+	UPDATE reconciler.batches AS b SET due_at = '-infinity', failures = 0, failing_since = NULL, verify = false WHERE b.network_id = NEW.network_id;
+	UPDATE reconciler.cursor_leases AS l SET due_at = '-infinity', failures = 0, failing_since = NULL WHERE l.network_id = NEW.network_id;
 	-- Another chain, or another way to see it: what was seen doesn't count, and what is being observed must find nothing.
 	IF (OLD.kind, OLD.chain_id, OLD.tokens = 'logs', OLD.native = 'blocks')
 		IS DISTINCT FROM (NEW.kind, NEW.chain_id, NEW.tokens = 'logs', NEW.native = 'blocks') THEN

@@ -37,6 +37,7 @@ DECLARE
 	mapping jsonb;
 	problems text[];
 	new_id int;
+	networks jsonb := reconciler._networks_as_they_are();
 BEGIN
 	IF EXISTS (SELECT FROM reconciler.sources AS s WHERE s.relation = _attach.relation) THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
@@ -68,7 +69,7 @@ BEGIN
 	PERFORM reconciler._resync(new_id);
 	-- One that was attached before may have left its number.
 	DELETE FROM reconciler.resyncs AS k WHERE k.source_id = new_id;
-	INSERT INTO reconciler.resyncs VALUES (new_id, 0, 0, clock_timestamp(), '{}');
+	INSERT INTO reconciler.resyncs VALUES (new_id, 0, 0, clock_timestamp(), '{}', networks);
 	RETURN new_id;
 END $$;
 

@@ -61,7 +61,8 @@ SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 			WHEN w.request_id IS NULL THEN 'stale'
 			WHEN q.request_id IS NULL THEN 'missing'
 			WHEN (w.network_id, w.expected, w.address, w.token_contract, w.chain, w.network)
-				IS DISTINCT FROM (q.network_id, q.expected, q.address, q.token_contract, q.chain, q.network) THEN 'changed'
+				IS DISTINCT FROM (q.network_id, q.expected, q.address, q.token_contract, q.chain, q.network)
+				OR (w.key, w.followed) IS DISTINCT FROM (q.key, q.followed) THEN 'changed'
 			WHEN (w.status, w.expires_at, w.invalid) IS DISTINCT FROM (q.status, q.expires_at, q.invalid) THEN 'touched'
 			END AS what) AS c
 	WHERE c.what IS NOT NULL
@@ -165,8 +166,18 @@ CREATE UNLOGGED TABLE resyncs (
 	left_over bigint NOT NULL,		-- rows that others were changing
 	failures int NOT NULL,			-- of the last tries, one after the other
 	tried_at timestamptz NOT NULL,
-	running xid8[]					-- their changes may have missed the queue; null: not looked up yet
+	running xid8[],					-- their changes may have missed the queue; null: not looked up yet
+	networks jsonb					-- what the networks were like
 );
+
+-- A transaction of the application's that queues a request while a network is
+-- removed, or comes to be observed in another way, isn't seen by whoever changes
+-- the network, and queues the request for the network of before.
+CREATE FUNCTION _networks_as_they_are() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT jsonb_object_agg(n.network_id, concat_ws(' ', n.kind, n.chain_id, n.tokens = 'logs', n.native = 'blocks'))
+	FROM reconciler.networks AS n
+$$;
 
 -- What was under way when the queue was lost, or before its building was
 -- committed, didn't see it, and what was prepared survives a crash that the queue
@@ -177,16 +188,18 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ARRAY(SELECT x FROM pg_snapshot_xip(pg_current_snapshot()) AS x ORDER BY x)
 $$;
 
-CREATE FUNCTION _note_resync(source_id int, left_over bigint, running xid8[]) RETURNS void
+CREATE FUNCTION _note_resync(source_id int, left_over bigint, running xid8[], networks jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	INSERT INTO reconciler.resyncs AS r (source_id, left_over, failures, tried_at, running)
+	INSERT INTO reconciler.resyncs AS r (source_id, left_over, failures, tried_at, running, networks)
 		VALUES (_note_resync.source_id, coalesce(_note_resync.left_over, 0),
-			CASE WHEN _note_resync.left_over IS NULL THEN 1 ELSE 0 END, clock_timestamp(), NULL)
+			CASE WHEN _note_resync.left_over IS NULL THEN 1 ELSE 0 END, clock_timestamp(), NULL, _note_resync.networks)
 		ON CONFLICT ON CONSTRAINT resyncs_pkey DO UPDATE
 		SET left_over = excluded.left_over, tried_at = excluded.tried_at,
 			failures = CASE WHEN excluded.failures > 0 THEN least(r.failures, 1000) + 1 ELSE 0 END,
+			networks = coalesce(excluded.networks, r.networks),
 			running = CASE WHEN excluded.failures > 0 THEN r.running
+						   WHEN NOT r.networks <@ excluded.networks THEN _note_resync.running
 						   WHEN r.running IS NULL THEN CASE WHEN r.failures = 0 THEN _note_resync.running END
 						   ELSE ARRAY(SELECT unnest(r.running) INTERSECT SELECT unnest(_note_resync.running)) END;
 	IF _note_resync.left_over = 0 THEN
@@ -200,10 +213,11 @@ CREATE FUNCTION _try_resync(s sources) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	running xid8[] := reconciler._running();
+	networks jsonb := reconciler._networks_as_they_are();
 	done record;
 BEGIN
 	done := reconciler._resync(s.source_id);
-	PERFORM reconciler._note_resync(s.source_id, done.left_over, running);
+	PERFORM reconciler._note_resync(s.source_id, done.left_over, running, networks);
 	RETURN done.changes;
 EXCEPTION WHEN OTHERS THEN
 	IF left(SQLSTATE, 2) IN ('53', '57', '58') THEN
@@ -211,7 +225,7 @@ EXCEPTION WHEN OTHERS THEN
 	END IF;
 	RAISE WARNING 'table % could not be resynced: %', s.relation, SQLERRM USING ERRCODE = SQLSTATE;
 	BEGIN
-		PERFORM reconciler._note_resync(s.source_id, NULL, NULL);
+		PERFORM reconciler._note_resync(s.source_id, NULL, NULL, NULL);
 	EXCEPTION WHEN lock_not_available THEN
 		NULL;		-- its owner resyncs it in a transaction that is open still
 	END;
@@ -223,7 +237,9 @@ COMMENT ON FUNCTION _compare(int) IS 'Where the queue differs from a table: stal
 COMMENT ON FUNCTION _put_missing(int, _wanted[], timestamptz) IS 'Queues requests, but for those that others are just queueing';
 COMMENT ON FUNCTION _resync(int) IS 'Brings the queue in line with one table; left_over: rows that others are changing';
 COMMENT ON FUNCTION _running() IS 'The transactions that are under way, prepared ones too';
-COMMENT ON FUNCTION _note_resync(int, bigint, xid8[]) IS 'Keeps that a table was resynced; left_over null: it failed';
+COMMENT ON FUNCTION _networks_as_they_are() IS
+'The networks, each with what the queue rows of its requests depend on: contained in this of another time, if none was removed or changed since';
+COMMENT ON FUNCTION _note_resync(int, bigint, xid8[], jsonb) IS 'Keeps that a table was resynced; left_over null: it failed';
 COMMENT ON FUNCTION _try_resync(sources) IS 'Resyncs one table; warns and returns 0 when that fails';
 
 -- With the caller's rights: of the tables that are the caller's.
@@ -234,6 +250,7 @@ CREATE FUNCTION _resync_tables(relation regclass, caller oid) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	running xid8[] := reconciler._running();
+	networks jsonb := reconciler._networks_as_they_are();
 	changes bigint := 0;
 	orphans bigint;
 	s reconciler.sources;
@@ -245,7 +262,7 @@ BEGIN
 				MESSAGE = format('must be owner of table %s to resync it', relation);
 		END IF;
 		done := reconciler._resync(reconciler._source_id(relation));
-		PERFORM reconciler._note_resync(reconciler._source_id(relation), done.left_over, running);
+		PERFORM reconciler._note_resync(reconciler._source_id(relation), done.left_over, running, networks);
 		RETURN done.changes;
 	END IF;
 	FOR s IN SELECT r.* FROM reconciler.sources AS r JOIN pg_class AS c ON c.oid = r.relation

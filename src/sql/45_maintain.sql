@@ -121,10 +121,11 @@ AS $$
 		SELECT s, r.source_id IS NULL
 				OR (r.failures > 0 AND r.tried_at <= n.now_is - least(interval '20 seconds' * 2 ^ least(r.failures - 1, 10), interval '1 hour'))
 				OR (r.failures = 0 AND r.tried_at <= n.now_is - interval '20 seconds'
-					AND (r.left_over > 0 OR r.running IS NULL OR NOT r.running <@ reconciler._running())) AS urgent,
+					AND (r.left_over > 0 OR r.running IS NULL OR NOT r.running <@ reconciler._running()
+						 OR NOT r.networks <@ n.networks)) AS urgent,
 			r.failures = 0 AND s.resynced_at <= n.now_is - interval '1 hour' AS hourly, s.resynced_at
 		FROM reconciler.sources AS s LEFT JOIN reconciler.resyncs AS r ON r.source_id = s.source_id
-			CROSS JOIN (SELECT clock_timestamp()) AS n (now_is)
+			CROSS JOIN (SELECT clock_timestamp(), reconciler._networks_as_they_are()) AS n (now_is, networks)
 	)
 	SELECT (j.s).* FROM judged AS j WHERE j.urgent
 	UNION ALL
@@ -135,7 +136,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION _resyncs_due() IS
-'The tables to be resynced now: those that the queue was built without (it failed, then it is tried again after 20 seconds, and less and less often), or with rows left out, or under whose changes it was built; and one for which it has not been done for an hour';
+'The tables to be resynced now: those that the queue was built without (it failed, then it is tried again after 20 seconds, and less and less often), or with rows left out, or under whose changes it was built, and after a network was removed or changed; and one for which it has not been done for an hour';
 
 CREATE FUNCTION maintain(worker_id text)
 RETURNS bigint
