@@ -5,6 +5,7 @@
 #   make demo            shows it at work on a private server and a private chain
 #   make test            everything: check-unit check-regress check-isolation check-tap
 #   make bench           figures, as ratios
+#   make mutate          whether the tests notice every change of the state machine
 #   make test-fresh      make demo as the first command on bare machines (chroots; root only)
 #   make lint format     what reviewers ask for
 #
@@ -27,7 +28,7 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test test-fresh demo bench $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench)
+.PHONY: setup test test-fresh demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
 .DEFAULT_GOAL := all
 
 setup:
@@ -36,7 +37,7 @@ setup:
 test-fresh:
 	@$(top)/test/fresh $(FRESH)
 
-test demo bench $(checks): setup
+test demo bench mutate $(checks): setup
 	@$(top)/test/as-user $(MAKE) --no-print-directory run-$@
 
 # ---------------------------------------------------------------------------
@@ -174,7 +175,7 @@ run-check-tap: private-tree
 	@rm -rf $(build)/tmp_check && mkdir -p $(build)/tmp_check
 	@$(perl_env) $(top)/test/clean-up-after $(build) prove --timer --jobs $(TEST_JOBS) $(PROVE_FLAGS) $(PROVE_TESTS)
 
-run-demo run-bench: run-%: private-tree
+run-demo run-bench run-mutate: run-%: private-tree
 	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/$*
 
 # One after the other, all of them, then the verdict
@@ -188,7 +189,7 @@ run-test:
 # ---------------------------------------------------------------------------
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
-perl_files := $(addprefix $(top)/test/,structure demo bench) $(sort $(shell find $(top)/test -name '*.p[lm]'))
+perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
 shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 

@@ -56,4 +56,24 @@ CROSS JOIN unnest('{99,101,102,NULL}'::bigint[]) AS h(tip_height)
 CROSS JOIN unnest('{t,f}'::boolean[]) AS w(heights_grow)
 ORDER BY b.i, h.tip_height, w.heights_grow DESC;
 
+-- Thresholds: rounded up, and never 0
+SELECT t.expected, t.bps, reconciler._threshold(t.expected, t.bps)
+FROM (VALUES (NULL, 5000), (0, 5000), (0, 10000), (1, 1), (3, 5000), (9999, 10000), (10000, 1), (10001, 1), (10000, 9999), (20000, 10000)) AS t(expected, bps);
+
+-- Over, whatever its status says: what was confirmed, and what expired unless it got a later expires_at
+SELECT t.to_status, t.reason, e.expires_at,
+	   reconciler._is_over(t.to_status, t.reason, '2026-01-01 12:00+00', e.expires_at) AS over
+FROM (VALUES ('pending', 'gone'), ('pending', 'reopened'), ('detected', 'seen'), ('detected', 'settled'), ('pending', 'settled'),
+			 ('confirmed', 'settled'), ('expired', 'unpaid')) AS t(to_status, reason)
+CROSS JOIN unnest('{2026-01-01 11:59+00,2026-01-01 12:00+00,2026-01-01 12:01+00,NULL}'::timestamptz[]) AS e(expires_at)
+ORDER BY 1, 2, 3;
+
+-- Told once more what is known already: what would change the status as it is
+SELECT s.status, p.paid, reconciler._known_is_due(s.status, e.expires_at, p.paid) AS due_with_expiry,
+	   reconciler._known_is_due(s.status, NULL, p.paid) AS due_without
+FROM unnest('{pending,detected}'::text[]) WITH ORDINALITY AS s(status, i)
+CROSS JOIN unnest('{confirmed,detected,partial,some,nothing,NULL}'::text[]) WITH ORDINALITY AS p(paid, k)
+CROSS JOIN (VALUES ('2026-01-01 12:00+00'::timestamptz)) AS e(expires_at)
+ORDER BY s.i, p.k;
+
 DROP EXTENSION reconciler;

@@ -103,7 +103,7 @@ AS $$
 			CASE WHEN paid = 'confirmed' THEN 'settled'
 				 WHEN paid IN ('detected', 'partial') AND status = 'pending' THEN 'seen'
 				 WHEN status = 'detected' AND gone AND paid IN ('some', 'nothing') AND expired IS NULL THEN 'gone'
-				 WHEN expired IS NOT TRUE OR paid = 'detected' THEN NULL
+				 WHEN expired IS NOT TRUE THEN NULL
 				 WHEN paid = 'partial' THEN CASE WHEN gone THEN 'underpaid' END
 				 WHEN status = 'detected' THEN CASE WHEN gone AND paid IN ('some', 'nothing') THEN 'vanished' END
 				 WHEN paid = 'some' THEN 'underpaid'
@@ -120,7 +120,7 @@ CREATE FUNCTION _known_is_due(status text, expires_at timestamptz, paid text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT reconciler._transition(status, 'observed', paid, false, false) IS NOT NULL
+	SELECT reconciler._transition(status, 'observed', paid, false, NULL) IS NOT NULL
 		OR (status = 'detected' AND expires_at IS NULL AND coalesce(paid IN ('some', 'nothing'), false))
 $$;
 
