@@ -97,7 +97,7 @@ SELECT reconciler.grant_worker('regress_daemon');
 -- verify => 'server': what a daemon says makes nothing final
 SELECT reconciler.set_network('ethereum', 'mainnet', verify => 'daemon');
 SELECT reconciler.set_network('ethereum', 'mainnet', verify => 'server');
-SELECT verify FROM reconciler.network_status WHERE network_id = :net;
+SELECT verify FROM reconciler.network_settings WHERE network_id = :net;
 SET SESSION AUTHORIZATION regress_daemon;
 SELECT * FROM look('100');
 SELECT * FROM shown;

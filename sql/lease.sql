@@ -11,10 +11,11 @@ SELECT 'r' || i, 'ethereum', 'local', 100, '0xaa' || lpad(i::text, 38, '0') FROM
 INSERT INTO "My Invoices" VALUES ('elsewhere', 'dogecoin', 'mainnet', 'pending', 5, 'D6', NULL, NULL);
 
 -- One row per open request, nulls where it is free
-SELECT source, request_id, chain, network, lease_owner, lease_until, lease_token FROM reconciler.leases ORDER BY request_id;
+SELECT source, request_id, chain, network, lease_owner, lease_until FROM reconciler.leases ORDER BY request_id;
 SELECT DISTINCT lo, token FROM reconciler.claim('w1', :net, -1, 2, '30 s', '10 s') \gset
-SELECT request_id, lease_owner, lease_until > clock_timestamp() + interval '20 s' AS for_long, lease_token = :'token' AS same_token
+SELECT request_id, lease_owner, lease_until > clock_timestamp() + interval '20 s' AS for_long
 FROM reconciler.leases ORDER BY request_id;
+SELECT lease_token = :'token' AS same_token FROM reconciler.batches WHERE network_id = :net AND lo = :lo;
 
 -- Renewed, it lasts from now on; it is never shortened
 SELECT reconciler.renew('w1', :net, :lo, :'token', '1 hour');
@@ -82,6 +83,7 @@ SELECT cycles, started_at = :'first_start' AS same_run FROM reconciler.stat_work
 UPDATE reconciler.workers SET reported_at = reported_at - interval '2 days' WHERE worker_id = 'd2';
 SELECT reconciler.report('d1', 'reconcilerd', 77, 'idle', '{"cycles": 1}', true);
 SELECT worker_id, state FROM reconciler.stat_workers;
+SELECT reconciler.maintain('d1');
 SELECT worker_id FROM reconciler.workers;
 
 DROP EXTENSION reconciler CASCADE;

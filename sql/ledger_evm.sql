@@ -14,7 +14,7 @@ SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, tip_interval => '1
 SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, quorum => 0);
 SELECT reconciler.add_network('ethereum', 'main', chain_id => 5, confirmations => 3) AS net \gset
 SELECT reconciler.add_network('bitcoin', 'regtest', kind => 'bitcoind') > 0 AS added;
-SELECT network, tokens, native, traces, in_time, watch_after, tip_interval, quorum FROM reconciler.network_status ORDER BY 1;
+SELECT network, tokens, native, traces, in_time, watch_after, tip_interval, quorum FROM reconciler.network_settings ORDER BY 1;
 SELECT network, tokens, native, traces, tip_interval_ms, has_cursor, has_batches FROM reconciler.worker_networks('w') ORDER BY 1;
 
 CREATE TABLE bills (id text PRIMARY KEY, chain text DEFAULT 'ethereum', network text DEFAULT 'main', status text DEFAULT 'pending',

@@ -8,10 +8,11 @@ SELECT reconciler.add_network(chain => 'ethereum', network => 'local', endpoints
 SELECT reconciler.add_network('bitcoin', 'mainnet', ARRAY['https://esplora.example/api'], kind => 'esplora') > 0 AS added;
 SELECT reconciler.add_network('bitcoin', 'regtest', kind => 'bitcoind') > 0 AS added;
 SELECT chain, network, kind, chain_id, confirmations, detected_bps, confirmed_bps, max_tip_age, enabled, endpoints
-FROM reconciler.network_status ORDER BY network_id;
+FROM reconciler.network_settings ORDER BY network_id;
 
 -- No view shows a secret
-SELECT count(*) AS secrets FROM reconciler.network_status s WHERE s::text ~ 'user|pa55word|0123456789abcdef|s3cret';
+SELECT count(*) AS secrets FROM reconciler.network_settings s WHERE s::text ~ 'user|pa55word|0123456789abcdef|s3cret';
+SELECT count(*) AS secrets FROM reconciler.stat_endpoints s WHERE s::text ~ 'user|pa55word|0123456789abcdef|s3cret';
 
 -- Bad arguments: what is wrong, and what to do
 SELECT reconciler.add_network('ethereum', 'sepolia');
@@ -74,7 +75,7 @@ INSERT INTO r VALUES
 	(4, 'pending', 'polygon', 'other', 5, '0x00000000000000000000000000000000000000aa'),
 	(5, 'pending', NULL, NULL, 5, '0x00000000000000000000000000000000000000aa');
 SELECT request_id, network_id, chain, network, invalid FROM reconciler.queue ORDER BY seq;
-SELECT chain, network, open_requests, invalid_requests FROM reconciler.network_status WHERE open_requests > 0;
+SELECT chain, network, open_requests, invalid_requests FROM reconciler.stat_networks WHERE open_requests > 0;
 SELECT 1 AS listed FROM reconciler.worker_networks('w') WHERE network_id = 0;
 SELECT reconciler.add_network('polygon', 'amoy', chain_id => 80002) AS net \gset
 SELECT request_id, network_id = :net AS moved, chain, network, invalid FROM reconciler.queue ORDER BY seq;

@@ -162,7 +162,7 @@ SELECT count(*) AS rights FROM pg_proc WHERE pronamespace = 'reconciler'::regnam
 
 -- Monitoring sees how things are, and no secret
 SET ROLE regress_reconciler_monitor;
-SELECT chain, network, endpoints FROM reconciler.network_status;
+SELECT chain, network, endpoints FROM reconciler.network_settings;
 SELECT endpoints FROM reconciler.networks;
 RESET ROLE;
 

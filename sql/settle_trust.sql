@@ -43,7 +43,7 @@ BEGIN
 	SELECT i.status INTO status FROM invoices i;
 	SELECT b.failures, CASE WHEN b.due_at <= clock_timestamp() THEN 'now' ELSE (b.due_at - b.claimed_at)::text END
 	INTO failures, due FROM reconciler.batches b WHERE b.network_id <> 0;
-	SELECT n.doubts, n.error IS NOT NULL INTO doubts, shown FROM reconciler.network_status n WHERE n.chain = 'ethereum';
+	SELECT n.doubts, n.error IS NOT NULL INTO doubts, shown FROM reconciler.stat_networks n WHERE n.chain = 'ethereum';
 	RETURN NEXT;
 END
 $$;

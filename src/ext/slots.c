@@ -23,7 +23,7 @@
 /* A worker that has lived this long was not failing */
 #define LIVED_WELL_MS		60000
 
-#define STAT_WORKERS_COLUMNS 15
+#define STAT_WORKERS_COLUMNS 16
 
 rc_shared_state *rc_shared = NULL;
 
@@ -164,7 +164,7 @@ rc_slot_attach(int index, uint32 generation)
 	}
 	LWLockRelease(rc_shared->lock);
 	if (mine)
-		rc_slot_report(slot, RC_STATE_STARTING, &none);
+		rc_slot_report(slot, RC_STATE_STARTING, "", &none);
 	else
 		rc_wake_launcher();
 	return mine;
@@ -181,13 +181,14 @@ rc_slot_connected(rc_slot *slot)
 }
 
 void
-rc_slot_report(rc_slot *slot, rc_state state, const rc_counters *counters)
+rc_slot_report(rc_slot *slot, rc_state state, const char *networks, const rc_counters *counters)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	SpinLockAcquire(&slot->mutex);
 	slot->state = state;
 	slot->counters = *counters;
+	strlcpy(slot->networks, networks, sizeof(slot->networks));
 	slot->reported_at = now;
 	SpinLockRelease(&slot->mutex);
 }
@@ -238,6 +239,8 @@ put_worker(ReturnSetInfo *rsinfo, const rc_slot *slot)
 	values[12] = Int64GetDatum(counters->errors);
 	values[13] = TimestampTzGetDatum(slot->started_at);
 	values[14] = TimestampTzGetDatum(slot->reported_at);
+	values[15] = CStringGetTextDatum(slot->networks);
+	nulls[15] = slot->networks[0] == '\0';
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

@@ -25,8 +25,8 @@ typedef enum rc_slot_status
 } rc_slot_status;
 
 /*
- * One worker. Guarded by rc_shared->lock, but for state, reported_at and
- * counters: those change often, and have the spinlock. drain may be read
+ * One worker. Guarded by rc_shared->lock, but for state, networks, reported_at
+ * and counters: those change often, and have the spinlock. drain may be read
  * by the slot's own worker without the lock.
  */
 typedef struct rc_slot
@@ -47,6 +47,7 @@ typedef struct rc_slot
 
 	slock_t		mutex;
 	rc_state	state;
+	char		networks[RC_PROGRESS_SIZE]; /* which it waits for */
 	TimestampTz reported_at;
 	rc_counters counters;
 } rc_slot;
@@ -78,7 +79,7 @@ extern void rc_slots_startup_shmem(void);
 /* The worker's side. Attach: false if the slot is no longer meant for this process. */
 extern bool rc_slot_attach(int index, uint32 generation);
 extern void rc_slot_connected(rc_slot *slot);
-extern void rc_slot_report(rc_slot *slot, rc_state state, const rc_counters *counters);
+extern void rc_slot_report(rc_slot *slot, rc_state state, const char *networks, const rc_counters *counters);
 
 /* With the lock held: asks a slot's worker to stop, with no backoff for its successor */
 extern void rc_slot_drain(rc_slot *slot);

@@ -23,15 +23,17 @@
 
 /* Shows what the worker does: in stat_workers, pg_stat_activity and the process list */
 static void
-show_progress(void *ctx, rc_state state, const rc_counters *counters)
+show_progress(void *ctx, rc_state state, const char *networks, const rc_counters *counters)
 {
-	static int	shown = -1;
+	static char shown[RC_PROGRESS_SIZE] = "";
+	static int	shown_state = -1;
 	rc_slot    *slot = ctx;
 
-	rc_slot_report(slot, state, counters);
-	if (shown == (int) state)
+	rc_slot_report(slot, state, networks, counters);
+	if (shown_state == (int) state && strcmp(shown, networks) == 0)
 		return;
-	shown = (int) state;
+	shown_state = (int) state;
+	strlcpy(shown, networks, sizeof(shown));
 	pgstat_report_activity(STATE_IDLE, rc_worker_activity());
 	set_ps_display(rc_worker_activity());
 }
@@ -88,6 +90,7 @@ reconciler_worker_main(Datum arg)
 	options.log_cycles = &rc_guc_log_cycles;
 	options.progress = show_progress;
 	options.progress_ctx = slot;
+	options.report = true;
 	rc_log_event(&host, RC_LOG_INFO, "start", RC_FIELDS(rc_field_text("database", slot->database)), NULL);
 	rc_engine_run(&options);
 	rc_log_event(&host, RC_LOG_INFO, "stop", RC_FIELDS(rc_field_text("database", slot->database)), NULL);

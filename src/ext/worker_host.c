@@ -193,7 +193,11 @@ rc_worker_should_stop(void)
 const char *
 rc_worker_activity(void)
 {
-	return rc_state_name(rc_shared->slots[own_slot].state);
+	static char activity[RC_PROGRESS_SIZE + 16];
+	const rc_slot *slot = &rc_shared->slots[own_slot];
+
+	snprintf(activity, sizeof(activity), "%s%s%s", rc_state_name(slot->state), slot->networks[0] ? " " : "", slot->networks);
+	return activity;
 }
 
 static bool
@@ -284,16 +288,27 @@ mark_ready(rc_socket *sockets, int nsockets, const WaitEvent *event)
 	}
 }
 
+/* What the worker waits for: an endpoint's answer, or for something to come due */
+static uint32
+current_wait_event(void)
+{
+	static uint32 endpoint = 0;
+	static uint32 idle = 0;
+
+	if (rc_shared->slots[own_slot].state == RC_STATE_OBSERVING)
+		return rc_wait_event(&endpoint, "ReconcilerEndpoint");
+	return rc_wait_event(&idle, "ReconcilerIdle");
+}
+
 /* May throw */
 static void
 wait_for_sockets(rc_socket *sockets, int nsockets, uint64_t generation, long timeout_ms)
 {
-	static uint32 wait_event = 0;
 	int			n;
 
 	build_wait_set(sockets, nsockets, generation);
 	n = WaitEventSetWait(waits.set, timeout_ms, waits.events, nsockets + 2,
-						 rc_wait_event(&wait_event, "ReconcilerWorkerWait"));
+						 current_wait_event());
 	for (int i = 0; i < n; i++)
 	{
 		if (waits.events[i].events & WL_LATCH_SET)
@@ -329,11 +344,9 @@ serve_interrupts(void)
 static void
 wait_blindly(rc_socket *sockets, int nsockets, long timeout_ms)
 {
-	static uint32 wait_event = 0;
-
 	WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 			  timeout_ms < 0 ? BLIND_WAIT_MS : Min(timeout_ms, BLIND_WAIT_MS),
-			  rc_wait_event(&wait_event, "ReconcilerWorkerWait"));
+			  current_wait_event());
 	ResetLatch(MyLatch);
 	for (int i = 0; i < nsockets; i++)
 		sockets[i].revents = sockets[i].events;

@@ -232,24 +232,9 @@ CREATE TABLE transitions (
 	block_hash text,
 	worker_id text,				-- what the worker calls itself
 	"session_user" text DEFAULT session_user,		-- and the role that it is
-	at timestamptz NOT NULL DEFAULT clock_timestamp()
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	network_id int,
+	tip_time timestamptz		-- of the newest block that the worker knew
 );
 CREATE INDEX transitions_request ON transitions (source_id, request_id, transition_id);
-
--- What workers outside the server report of themselves.
-CREATE UNLOGGED TABLE workers (
-	worker_id text PRIMARY KEY,
-	role text NOT NULL,
-	pid int,
-	state text NOT NULL,
-	cycles bigint NOT NULL DEFAULT 0,
-	claimed bigint NOT NULL DEFAULT 0,
-	scanned bigint NOT NULL DEFAULT 0,
-	detected bigint NOT NULL DEFAULT 0,
-	confirmed bigint NOT NULL DEFAULT 0,
-	expired bigint NOT NULL DEFAULT 0,
-	skipped bigint NOT NULL DEFAULT 0,
-	errors bigint NOT NULL DEFAULT 0,
-	started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	reported_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
+CREATE INDEX transitions_at ON transitions USING brin (at) WITH (pages_per_range = 32);

@@ -239,7 +239,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('network %s/%s is not registered', of_chain, of_network),
-			HINT = 'SELECT chain, network FROM reconciler.network_status shows those that are.';
+			HINT = 'SELECT chain, network FROM reconciler.network_settings shows those that are.';
 	END IF;
 	RETURN n;
 END $$;
@@ -416,4 +416,4 @@ COMMENT ON FUNCTION register_network(text, text, text, bigint) IS
 COMMENT ON FUNCTION worker_networks(text, int, interval, interval) IS
 'For workers: the enabled networks with their endpoints and effective settings. Overrides win over the network''s own values, which win over the settings. version: the network''s, to be named by claims; fingerprint: another one, another configuration';
 COMMENT ON TABLE networks IS
-'The networks, with their endpoints: may hold secrets; network_status shows them without';
+'The networks, with their endpoints: may hold secrets; network_settings shows them without';

@@ -68,11 +68,11 @@ AS $$
 BEGIN
 	WITH made AS (
 	INSERT INTO reconciler.transitions (source_id, source, request_id, from_status, to_status, reason,
-										seen, settled, block_height, block_hash, worker_id)
+										seen, settled, block_height, block_hash, worker_id, network_id, tip_time)
 	SELECT _record.source_id, _record.source, m.request_id, m.from_status, m.to_status, m.reason, m.seen, m.settled,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_height ELSE look.tip_height END,
 		   CASE m.reason WHEN 'unobserved' THEN NULL WHEN 'settled' THEN look.depth_hash ELSE look.tip_hash END,
-		   look.worker_id
+		   look.worker_id, look.network_id, CASE WHEN m.reason <> 'unobserved' THEN look.tip_time END
 	FROM unnest(changes) m
 	RETURNING *)
 	INSERT INTO reconciler.events (kind, source_id, source, request_id, at, payload)

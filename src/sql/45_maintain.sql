@@ -1,69 +1,5 @@
 -- What workers do now and then beside their claims.
 
-CREATE FUNCTION _room_for_worker()
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF (SELECT count(*) FROM reconciler.workers) < 1000 THEN
-		RETURN;
-	END IF;
-	DELETE FROM reconciler.workers AS w WHERE w.reported_at < clock_timestamp() - interval '5 minutes';
-	IF NOT FOUND THEN
-		RAISE EXCEPTION '1000 workers have reported within five minutes' USING ERRCODE = 'program_limit_exceeded',
-			HINT = 'A worker keeps its worker_id while it runs.';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION _room_for_worker() IS 'Refuses more workers than can be real; forgets those that are silent first';
-
-CREATE FUNCTION report(worker_id text, role text, pid int, state text, counters jsonb, stopped boolean)
-RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
-AS $$
-#variable_conflict use_column
-BEGIN
-	IF report.worker_id IS NULL OR report.role IS NULL OR report.state IS NULL THEN
-		RAISE EXCEPTION 'worker_id, role and state must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
-	PERFORM reconciler._check_worker(report.worker_id);
-	IF NOT (reconciler._is_name(report.role) AND reconciler._is_name(report.state)) THEN
-		RAISE EXCEPTION 'role and state must have 1 to 100 characters, none of them invisible'
-			USING ERRCODE = 'invalid_parameter_value';
-	END IF;
-	IF NOT EXISTS (SELECT FROM reconciler.workers w WHERE w.worker_id = report.worker_id) THEN
-		PERFORM reconciler._room_for_worker();
-	END IF;
-	INSERT INTO reconciler.workers AS w (worker_id, role, pid, state, cycles, claimed, scanned, detected,
-										 confirmed, expired, skipped, errors)
-	SELECT report.worker_id, report.role, report.pid,
-		   CASE WHEN report.stopped THEN 'stopped' ELSE report.state END,
-		   coalesce(c.cycles, 0), coalesce(c.claimed, 0), coalesce(c.scanned, 0), coalesce(c.detected, 0),
-		   coalesce(c.confirmed, 0), coalesce(c.expired, 0), coalesce(c.skipped, 0), coalesce(c.errors, 0)
-	FROM jsonb_to_record(coalesce(report.counters, '{}'))
-		 AS c(cycles bigint, claimed bigint, scanned bigint, detected bigint,
-			  confirmed bigint, expired bigint, skipped bigint, errors bigint)
-	ON CONFLICT (worker_id) DO UPDATE
-	SET role = excluded.role, pid = excluded.pid, state = excluded.state, cycles = excluded.cycles,
-		claimed = excluded.claimed, scanned = excluded.scanned, detected = excluded.detected,
-		confirmed = excluded.confirmed, expired = excluded.expired, skipped = excluded.skipped,
-		errors = excluded.errors, reported_at = excluded.reported_at,
-		-- Counters that went back are those of a new process.
-		started_at = CASE WHEN excluded.pid IS DISTINCT FROM w.pid OR excluded.cycles < w.cycles
-						  THEN excluded.started_at ELSE w.started_at END;
-	IF report.stopped THEN
-		DELETE FROM reconciler.workers w WHERE w.reported_at < clock_timestamp() - interval '1 day';
-	END IF;
-END
-$$;
-
-COMMENT ON FUNCTION report(text, text, int, text, jsonb, boolean) IS
-'A worker outside the server tells its state and its counters (cycles, claimed, scanned, detected, confirmed, expired, skipped, errors) since it started';
-
 -- Requests that can't be observed as they are (a bad address, say): nobody looks at them, so nobody settles them.
 CREATE FUNCTION _expire_invalid(n networks, worker_id text)
 RETURNS void
@@ -163,6 +99,7 @@ BEGIN
 	FOR s IN SELECT * FROM reconciler._resyncs_due() LOOP
 		changes := changes + reconciler._try_resync(s);
 	END LOOP;
+	PERFORM reconciler._forget_workers(interval '1 day');
 	IF changes > 0 THEN
 		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), changes;
 	END IF;

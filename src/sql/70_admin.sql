@@ -103,7 +103,5 @@ BEGIN
 		WHERE t.source_id = of_source AND t.request_id = of_request ORDER BY t.transition_id;
 END $$;
 
-COMMENT ON VIEW network_status IS
-'The networks, their endpoints without secrets, what is open on them, and how the last look went; network_id 0 is where requests of networks wait that are not registered';
 COMMENT ON FUNCTION explain(regclass, text) IS
 'Why a request is where it is: what it waits for, what was seen of it, its history; for those who can read it';

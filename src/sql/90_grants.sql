@@ -117,9 +117,10 @@ END $$;
 
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
-GRANT SELECT ON consumers TO pg_monitor;
-GRANT SELECT ON network_status, leases, stat_workers TO pg_monitor;
-GRANT EXECUTE ON FUNCTION _redact_url(text), stat_get_workers(), _kinds(), _kind(text), _in_time(networks) TO pg_monitor;	-- which these views call
+GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks, stat_endpoints TO pg_monitor;
+-- Which these views call
+GRANT EXECUTE ON FUNCTION _redact_url(text), _kinds(), _kind(text), _in_time(networks), stat_get_workers(), _leases(),
+	_stat_workers(), _stat_networks(), _stat_endpoints(), _quantile(bigint[], double precision) TO pg_monitor;
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
 COMMENT ON TABLE cursor_leases IS 'The leases of the cursors of networks that are followed; see the view leases';
@@ -127,8 +128,7 @@ COMMENT ON TABLE follow_marks IS 'Which open requests need not be looked back fo
 COMMENT ON TABLE batches IS 'Runs of the queue, the unit of lease; see the view leases';
 COMMENT ON TABLE transitions IS
 'Every status change, with what was seen, where, and by which worker. This counts: a notification on channel reconciler is a hint to look here, which anybody can send';
-COMMENT ON TABLE network_state IS 'What workers know of a network at present; see the view network_status';
-COMMENT ON TABLE workers IS 'What workers outside the server report of themselves; see the view stat_workers';
+COMMENT ON TABLE network_state IS 'What workers know of a network at present; see the view stat_networks';
 
 SELECT pg_catalog.pg_extension_config_dump('networks', 'WHERE network_id <> 0');
 SELECT pg_catalog.pg_extension_config_dump('sources', '');

@@ -92,7 +92,7 @@ ok($daemon->wait_for_log(qr/observation failed .*(?:connect|refused)/i), 'an end
 is($daemon->terminate, 0, 'stops');
 unlike($daemon->log, qr/planted/, 'no secret in the log');
 like($daemon->log, qr{http://\S*127\.0\.0\.1:\d+}, 'though it names the endpoint') or diag($daemon->log);
-unlike($session->value("SELECT coalesce(string_agg(s::text, ''), '') FROM reconciler.network_status s"), qr/planted/, 'no secret in network_status');
+unlike($session->value("SELECT coalesce(string_agg(s::text, ''), '') FROM reconciler.stat_networks s"), qr/planted/, 'no secret in stat_networks');
 unlike($session->value("SELECT coalesce(string_agg(b::text, ''), '') FROM reconciler.batches b"), qr/planted/, 'no secret in batches');
 unlike($session->value("SELECT coalesce(string_agg(q::text, ''), '') FROM reconciler.queue q"), qr/planted/, 'no secret in the queue');
 is(scalar(log_lines($node, qr/planted-(?:user|word|key|token)/)), 0, "no secret in the server's log");

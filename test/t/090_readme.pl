@@ -45,7 +45,7 @@ my $explain = pop @first;
 my $watch = pop @first;
 run($_) for @first;
 # Observed, and found unpaid: only then it is paid, as the README says.
-ok(wait_until(sub { $node->safe_psql('shop', 'SELECT observed_at IS NOT NULL FROM reconciler.network_status') eq 't' }),
+ok(wait_until(sub { $node->safe_psql('shop', 'SELECT observed_at IS NOT NULL FROM reconciler.stat_networks') eq 't' }),
 	'the network was observed');
 is($node->safe_psql('shop', 'SELECT status FROM payment_requests'), 'pending', 'nothing is paid, the request is pending');
 my ($pay) = blocks('The first confirmed payment', 'sh');

@@ -35,7 +35,7 @@ ok(wait_until(sub { time - hex($bad{stuck}->rpc('eth_getBlockByNumber', 'latest'
 # doesn't answer, so that the height of the other is known
 $bad{behind}->suspend;
 add_network($_, $_ eq 'behind' ? '1 hour' : '5 s', $bad{$_}, $good) for sort keys %bad;
-wait_for_sql($node, q{SELECT tip_height >= 50 FROM reconciler.network_status WHERE network = 'behind'}, 'the height is known')
+wait_for_sql($node, q{SELECT tip_height >= 50 FROM reconciler.stat_networks WHERE network = 'behind'}, 'the height is known')
   if add_request($node, network => 'behind', address => Reconciler::Chain::new_address(), amount => 1);
 $bad{behind}->resume;
 
@@ -63,7 +63,7 @@ for my $network (sort keys %bad)
 	ok((grep { $_ =~ /network=$network / && $_ =~ /endpoint=$url/ && $_ =~ $why{$network} } log_lines($node, qr/endpoint failed/)),
 		'the log says why the other node is asked');
 }
-is($node->safe_psql('postgres', q{SELECT sum(doubts) FROM reconciler.network_status}), 0, 'settle had nothing to doubt');
+is($node->safe_psql('postgres', q{SELECT sum(doubts) FROM reconciler.stat_networks}), 0, 'settle had nothing to doubt');
 
 # A worker that believes the node that stands still: doubt is no evidence, whatever the grace
 set_workers($node, 0);
@@ -80,8 +80,8 @@ is($node->safe_psql('postgres', qq{SELECT outcome FROM reconciler.settle('w', $n
 	'{"tip": {"height": 0, "hash": "0x", "time": %s}, "requests": [{"seq": $seq, "seen": "0", "settled": "0"}]}', $now - 60)::jsonb)}),
 	'doubted', 'an old tip that reaches settle is doubted');
 is(status_of($node, $id), 'pending', 'and leaves the request open, though its grace is over');
-is($node->safe_psql('postgres', q{SELECT doubts, error ~ 'is behind' FROM reconciler.network_status WHERE network = 'stuck'}), '1|t',
-	'network_status counts and shows it');
+is($node->safe_psql('postgres', q{SELECT doubts, error ~ 'is behind' FROM reconciler.stat_networks WHERE network = 'stuck'}), '1|t',
+	'stat_networks counts and shows it');
 
 $_->stop for $good, values %bad;
 $node->stop;

@@ -51,7 +51,7 @@ is($sql->value(q{SELECT string_agg(DISTINCT reason, ', ') FROM reconciler.transi
 is($sql->value(q{SELECT string_agg(DISTINCT l.owner || ' ' || n.network, ', ' ORDER BY l.owner || ' ' || n.network)
 	FROM audit.leases l JOIN reconciler.networks n USING (network_id)}), 'daemon-one one, daemon-two two',
 	'each network is claimed by the daemon that can ask, and by nobody else');
-is($sql->value('SELECT sum(failures) FROM reconciler.network_status'), 0, 'and nobody has reported a failure');
+is($sql->value('SELECT sum(failures) FROM reconciler.stat_networks'), 0, 'and nobody has reported a failure');
 
 # Long after their grace
 ok($sql->value(qq{SELECT bool_and(expires_at < clock_timestamp() - interval '1 s') FROM payment_requests WHERE id IN ('$orphan', '$unknown')}) eq 't'

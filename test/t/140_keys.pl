@@ -35,7 +35,7 @@ sub leaks
 sub seen
 {
 	my $views = $node->safe_psql('postgres', <<'SQL');
-SELECT row_to_json(s) FROM reconciler.network_status s;
+SELECT row_to_json(s) FROM reconciler.stat_networks s;
 SELECT row_to_json(w) FROM reconciler.stat_workers w;
 SELECT row_to_json(s) FROM reconciler.network_state s;
 SELECT q.error, q.invalid FROM reconciler.queue q;
@@ -114,7 +114,7 @@ for my $mode ('echo', 'echo', 'status')
 		wait_until(sub { $echo->stats->{requests} > $asked });
 	}
 	cmp_ok($echo->stats->{requests}, '>', $before + 7, "$mode: the endpoint was asked");
-	wait_for_sql($node, q{SELECT error IS NOT NULL FROM reconciler.network_status}, "$mode: its error is shown");
+	wait_for_sql($node, q{SELECT error IS NOT NULL FROM reconciler.stat_networks}, "$mode: its error is shown");
 	is_deeply([ leaks(seen()) ], [], "$mode: without a secret");
 }
 
@@ -130,8 +130,8 @@ for my $case ([ $fifo, 'regular file' ], [ "$directory/passwd", 'holds no' ], [ 
 	$node->safe_psql('postgres', "SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $thief->url . "/?cookie=$path'], kind => 'bitcoind')");
 	$node->safe_psql('postgres', q{INSERT INTO payment_requests (chain, network, asset, expected_amount_minor, address_canonical)
 		VALUES ('bitcoin', 'regtest', 'BTC', 1000, 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080')});
-	wait_for_sql($node, "SELECT error LIKE '%$expected%' FROM reconciler.network_status WHERE chain = 'bitcoin'", "cookie $expected: it is said");
-	unlike($node->safe_psql('postgres', q{SELECT error FROM reconciler.network_status WHERE chain = 'bitcoin'}), qr/\Q$path\E/, 'but not where it is');
+	wait_for_sql($node, "SELECT error LIKE '%$expected%' FROM reconciler.stat_networks WHERE chain = 'bitcoin'", "cookie $expected: it is said");
+	unlike($node->safe_psql('postgres', q{SELECT error FROM reconciler.stat_networks WHERE chain = 'bitcoin'}), qr/\Q$path\E/, 'but not where it is');
 	$node->safe_psql('postgres', q{SELECT reconciler.remove_network('bitcoin', 'regtest')});
 }
 is($thief->stats->{requests}, 0, 'nothing was sent anywhere');

@@ -70,7 +70,7 @@ for my $mode ('late', 'cached', 'doubled')
 	ok(wait_until(sub { $gateway->stats->{requests} >= 8 }), "$mode: requests are answered");
 	if ($mode ne 'doubled')
 	{
-		wait_for_sql($node, q{SELECT error LIKE '%not asked for%' FROM reconciler.network_status}, "$mode: the trouble is shown");
+		wait_for_sql($node, q{SELECT error LIKE '%not asked for%' FROM reconciler.stat_networks}, "$mode: the trouble is shown");
 		my $stats = $gateway->stats;
 		cmp_ok($stats->{connections}, '>', 1, "$mode: a connection that brought another's answer isn't used again");
 	}
@@ -79,7 +79,7 @@ for my $mode ('late', 'cached', 'doubled')
 
 	$gateway->set(mode => 'pass');
 	wait_for_sql($node, "SELECT bool_and(status = 'confirmed') FROM payment_requests WHERE id IN ($paid)", "$mode: what was paid is confirmed once it is over");
-	wait_for_sql($node, q{SELECT error IS NULL FROM reconciler.network_status}, "$mode: and the trouble is gone");
+	wait_for_sql($node, q{SELECT error IS NULL FROM reconciler.stat_networks}, "$mode: and the trouble is gone");
 	is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT status, ',') FROM payment_requests WHERE id IN ($unpaid)"), 'pending',
 		"$mode: what nobody paid is pending");
 	$gateway->stop;

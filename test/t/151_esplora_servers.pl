@@ -49,7 +49,7 @@ sub request
 sub of_network
 {
 	my ($chain, $what) = @_;
-	return $session->value("SELECT $what FROM reconciler.network_status WHERE chain = '$chain'");
+	return $session->value("SELECT $what FROM reconciler.stat_networks WHERE chain = '$chain'");
 }
 
 # Stopped servers: no new block, and nothing of the mempool

@@ -24,7 +24,7 @@ my $paid = add_request($node, address => $address, amount => 1000, expires => '-
 my $lost = add_request($node, address => $address, amount => 1000, expires => '-1 hour', network => 'dead');
 
 set_workers($node, 1);
-wait_for_sql($node, "SELECT failures >= 2 FROM reconciler.network_status WHERE network = 'local'", 'looks fail');
+wait_for_sql($node, "SELECT failures >= 2 FROM reconciler.stat_networks WHERE network = 'local'", 'looks fail');
 wait_for_status($node, $lost, 'expired', name => 'where they go on failing, the request expires');
 is($node->safe_psql('postgres', "SELECT reason, at - p.expires_at > '1 hour 1 second' FROM reconciler.transitions t"
 	  . " JOIN payment_requests p ON p.id::text = t.request_id WHERE p.id = '$lost'"),

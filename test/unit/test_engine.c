@@ -177,7 +177,7 @@ take_log(void *ctx, const rc_event *event)
 }
 
 static void
-take_progress(void *ctx, rc_state state, const rc_counters *counters)
+take_progress(void *ctx, rc_state state, const char *networks, const rc_counters *counters)
 {
 	script	   *script = ctx;
 

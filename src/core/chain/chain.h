@@ -27,6 +27,9 @@ typedef struct rc_chain
 
 	const rc_observer *look;	/* asks for each request; NULL: it doesn't */
 	const rc_block_source *blocks;	/* hands out blocks, so that its chain can be followed; NULL: it doesn't */
+
+	/* What a worker has learned of an endpoint's limits, for people: a JSON object, rc_malloc'd; NULL: nothing */
+	char	   *(*learned) (const void *learned);
 } rc_chain;
 
 extern const rc_chain rc_chain_evm;

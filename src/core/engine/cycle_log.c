@@ -96,6 +96,9 @@ rc_counters_add(rc_counters *sum, const rc_counters *part)
 	sum->expired += part->expired;
 	sum->skipped += part->skipped;
 	sum->errors += part->errors;
+	sum->http_calls += part->http_calls;
+	sum->bytes_sent += part->bytes_sent;
+	sum->bytes_received += part->bytes_received;
 }
 
 static bool

@@ -1,8 +1,9 @@
 /* engine.c: claim, observe, settle; several networks and batches at once, in one thread */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/engine/engine.h"
+#include "core/engine/report.h"
 #include "core/follow/follow.h"
 #include "core/net/http.h"
 #include "core/base/memory.h"
@@ -18,8 +19,6 @@
 #define CLAIM_RETRY_MS			1000
 #define STALE_RETRY_MS			100
 #define MAINTAIN_INTERVAL_MS	60000
-#define REPORT_INTERVAL_MS		1000
-#define REPORT_HEARTBEAT_MS		10000
 
 /* HTTP requests that take_budget reserves at a time */
 #define MAX_RESERVED			10000
@@ -62,6 +61,7 @@ struct network_loop
 	int64_t		claim_at_ms;
 	int64_t		tip_refresh_at_ms;
 	rc_cycle_log log;
+	rc_network_report report;
 };
 
 struct engine
@@ -71,9 +71,8 @@ struct engine
 	network_loop *loops;
 	rc_state	state;
 	rc_counters counters;
-	bool		reported;		/* what report would say has been said */
-	int64_t		report_at_ms;
-	int64_t		heartbeat_at_ms;
+	char		networks[RC_PROGRESS_SIZE]; /* that it waits for */
+	rc_reporter reporter;
 	int64_t		refresh_at_ms;
 	int64_t		maintain_at_ms;
 	bool		available;		/* the extension answers */
@@ -86,14 +85,30 @@ stopping(engine *engine)
 	return engine->options->host->stop_requested(engine->options->host->ctx);
 }
 
+/* For which networks a call is under way: one after the other, cut to fit */
+static void
+name_networks(engine *engine)
+{
+	size_t		len = 0;
+
+	engine->networks[0] = '\0';
+	for (network_loop *loop = engine->loops; loop != NULL && len < sizeof(engine->networks) - 1; loop = loop->next)
+	{
+		if (loop->ncycles > 0 || loop->follow != NULL)
+			len += (size_t) snprintf(engine->networks + len, sizeof(engine->networks) - len, "%s%s/%s",
+									 len > 0 ? ", " : "", loop->network->chain, loop->network->network);
+	}
+}
+
 static void
 publish(engine *engine, rc_state state)
 {
 	if (engine->state != state)
-		engine->reported = false;
+		engine->reporter.due = true;
 	engine->state = state;
+	name_networks(engine);
 	if (engine->options->progress != NULL)
-		engine->options->progress(engine->options->progress_ctx, state, &engine->counters);
+		engine->options->progress(engine->options->progress_ctx, state, engine->networks, &engine->counters);
 }
 
 static void
@@ -168,6 +183,7 @@ take_outcomes(engine *engine, const rc_rows *outcomes, rc_counters *counters)
 		else
 		{
 			counters->errors++;
+			rc_reporter_error(&engine->reporter, rc_cell(outcomes, row, 5));
 			news |= rc_log_change(options->host, RC_LOG_WARNING, "request not settled",
 								  RC_FIELDS(rc_field_text("source", source),
 											rc_field_text("request_id", request_id),
@@ -188,7 +204,11 @@ end_cycle(network_loop *loop, rc_cycle_report *report, int64_t started_ms, bool 
 	rc_cycle_log_end(&loop->log, options->host, loop->network, report,
 					 options->log_cycles != NULL ? (rc_log_cycles) *options->log_cycles : RC_LOG_CYCLES_CHANGES, news);
 	rc_counters_add(&engine->counters, &report->counters);
-	engine->reported = false;
+	loop->report.tally.scanned += report->counters.scanned;
+	loop->report.tally.blocks += report->blocks;
+	loop->report.tally.transactions += report->transactions;
+	loop->report.tally.payments += report->payments;
+	engine->reporter.due = true;
 }
 
 /* A configuration of a network is out of date: all of them are read anew before the next claim */
@@ -335,6 +355,8 @@ finish_cycle(engine *engine, cycle *cycle)
 	if (cycle->observation->asked)
 	{
 		hand_over(engine, cycle, &report.counters);
+		if (cycle->observation->failure != NULL)
+			rc_reporter_error(&engine->reporter, cycle->observation->failure);
 		cycle->news |= rc_cycle_log_failure(&loop->log, options->host, loop->network, cycle->observation->failure);
 	}
 	else
@@ -490,6 +512,8 @@ followed(void *arg, rc_followed *followed)
 		return;
 	}
 	loop->claim_at_ms = 0;
+	if (followed->failure != NULL)
+		rc_reporter_error(&engine->reporter, followed->failure);
 	news = rc_cycle_log_failure(&loop->log, engine->options->host, loop->network, followed->failure);
 	news |= take_outcomes(engine, &followed->outcomes, &report.counters);
 	report.counters.errors += followed->failure != NULL;
@@ -633,6 +657,7 @@ replace_networks(engine *engine)
 			rc_network_free(loop->network);
 			loop->network = loop->replacement;
 			loop->replacement = NULL;
+			loop->report.listed = false;
 			loop->claim_at_ms = 0;
 		}
 		link = &loop->next;
@@ -719,40 +744,40 @@ time_to_wait(engine *engine)
 	return until > now ? (long) (until - now) : 0;
 }
 
-/* A worker outside the server tells the database how it does */
+/* Tells the database how the worker and its endpoints do */
 static void
 report(engine *engine, bool stopped)
 {
 	const rc_engine_options *options = engine->options;
-	int64_t		now = rc_now_ms();
+	rc_reporter *reporter = &engine->reporter;
 
-	if (!options->report || !engine->available)
+	if (!options->report || !engine->available || (!stopped && !rc_reporter_is_due(reporter)))
 		return;
-	if (!stopped && (now < engine->report_at_ms || (engine->reported && now < engine->heartbeat_at_ms)))
+	rc_report_begin(reporter);
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+		rc_report_network(reporter, loop->network, &loop->report);
+	if (!rc_report_send(reporter, options, engine->state, engine->networks, &engine->counters, stopped))
 		return;
-	engine->report_at_ms = now + REPORT_INTERVAL_MS;
-	engine->heartbeat_at_ms = now + REPORT_HEARTBEAT_MS;
-	engine->reported = rc_protocol_report(options->store, options->worker_id, options->role,
-										  engine->state, &engine->counters, stopped) == RC_STORE_OK;
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+		rc_report_told(loop->network, &loop->report);
 }
 
 /* Gives every lease back, so that nobody has to wait for its end */
 static void
 release_all(engine *engine)
 {
-	const rc_engine_options *options = engine->options;
-
 	publish(engine, RC_STATE_STOPPING);
+	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
+		end_looks(loop);
+	report(engine, true);
 	while (engine->loops != NULL)
 	{
 		network_loop *loop = engine->loops;
 
-		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
-			rc_protocol_release(options->store, options->worker_id, cycle->batch, true);
 		engine->loops = loop->next;
 		free_loop(loop);
 	}
-	report(engine, true);
+	rc_reporter_free(&engine->reporter);
 }
 
 void

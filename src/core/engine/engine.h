@@ -17,10 +17,10 @@ typedef struct rc_engine_options
 	rc_overrides overrides;
 	bool		once;			/* return when nothing is due */
 	const int  *log_cycles;		/* rc_log_cycles, which may change while the engine runs; NULL: changes */
-	bool		report;			/* tell the database of state and counters (a worker outside the server) */
+	bool		report;			/* tell the database of state, counters and endpoints */
 
-	/* Called when the state or the counters have changed; may be NULL. Must not throw. */
-	void		(*progress) (void *ctx, rc_state state, const rc_counters *counters);
+	/* Called when the state, the networks that are waited for, or the counters have changed; may be NULL. Must not throw. */
+	void		(*progress) (void *ctx, rc_state state, const char *networks, const rc_counters *counters);
 	void	   *progress_ctx;
 } rc_engine_options;
 

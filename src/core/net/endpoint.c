@@ -26,6 +26,8 @@ rc_endpoint_usable(const rc_endpoint *endpoint)
 void
 rc_endpoint_succeeded(rc_endpoint *endpoint)
 {
+	endpoint->changed |= endpoint->failures > 0 || !endpoint->used;
+	endpoint->used = true;
 	endpoint->failures = 0;
 	endpoint->retry_at_ms = 0;
 	free(endpoint->error);
@@ -52,6 +54,10 @@ rc_endpoint_failed(rc_endpoint *endpoint, rc_failure failure)
 	free(endpoint->error);
 	endpoint->error = failure.text;
 	endpoint->code = failure.code;
+	endpoint->used = true;
+	endpoint->failed_at_ms = now;
+	endpoint->changed = true;
+	endpoint->meter.failures[failure.code]++;
 
 	if (endpoint->retry_at_ms <= now)
 		endpoint->retry_at_ms = now + rc_backoff_ms(++endpoint->failures, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);

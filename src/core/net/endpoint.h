@@ -14,7 +14,11 @@ typedef struct rc_endpoint
 	char	   *error;			/* the last failure, as long as there are any; NULL: none */
 	rc_failure_code code;		/* of error */
 	int64_t		retry_at_ms;	/* rc_now_ms() before which it isn't asked */
+	int64_t		failed_at_ms;	/* rc_now_ms() of error */
 	bool		verified;		/* chain id or genesis block checked */
+	bool		used;			/* it has answered, or failed, once */
+	bool		changed;		/* its health is another one than was told last */
+	rc_meter	meter;
 	void	   *learned;		/* the observer's own (limits, fallbacks, tip); malloc'd, freed with free() */
 } rc_endpoint;
 

@@ -34,6 +34,7 @@ struct rc_exchange
 	char	   *url;
 	char	   *userpwd;
 	long		timeout_ms;
+	rc_meter   *meter;
 	rc_rpc_call *calls;
 	int			ncalls;
 	int		   *array_size;
@@ -102,6 +103,7 @@ send_piece(rc_exchange *exchange, piece *piece)
 	request.body = body.data;
 	request.body_len = body.len;
 	request.timeout_ms = exchange->timeout_ms;
+	request.meter = exchange->meter;
 	request.max_response = rc_rpc_max_answer(exchange->calls + piece->first, piece->n);
 	piece->transfer = rc_http_start(exchange->http, &request, on_answer, piece);
 	rc_buffer_free(&body);
@@ -392,6 +394,7 @@ rc_exchange_start(rc_http *http, const rc_exchange_request *request, rc_exchange
 	exchange->url = rc_strdup(request->url);
 	exchange->userpwd = request->userpwd != NULL ? rc_strdup(request->userpwd) : NULL;
 	exchange->timeout_ms = request->timeout_ms;
+	exchange->meter = request->meter;
 	exchange->calls = rc_calloc((size_t) ncalls, sizeof(*exchange->calls));
 	for (int i = 0; i < ncalls; i++)
 	{

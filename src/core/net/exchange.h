@@ -29,6 +29,8 @@ typedef struct rc_exchange_request
 	 * limit, no such block) makes the whole exchange a failure.
 	 */
 	bool		errors_are_answers;
+
+	rc_meter   *meter;			/* counts its HTTP requests; must outlive the exchange. NULL: nobody does */
 } rc_exchange_request;
 
 typedef struct rc_exchange_result

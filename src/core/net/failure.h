@@ -16,6 +16,8 @@ typedef enum rc_failure_code
 	RC_FAILURE_UNVERIFIED		/* it can't prove what it says */
 } rc_failure_code;
 
+#define RC_FAILURE_CODES (RC_FAILURE_UNVERIFIED + 1)
+
 typedef struct rc_failure
 {
 	rc_failure_code code;

@@ -27,6 +27,7 @@ struct rc_transfer
 	size_t		max_response;
 	bool		too_large;
 	long		timeout_ms;
+	rc_meter   *meter;
 	char		error[CURL_ERROR_SIZE];
 	rc_http_done done;
 	void	   *arg;
@@ -335,6 +336,7 @@ rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, 
 	transfer->userpwd = request->userpwd != NULL ? rc_strdup(request->userpwd) : NULL;
 	transfer->max_response = request->max_response > 0 ? request->max_response : DEFAULT_MAX_RESPONSE;
 	transfer->timeout_ms = request->timeout_ms;
+	transfer->meter = request->meter;
 	transfer->done = done;
 	transfer->arg = arg;
 	transfer->next = http->transfers;
@@ -471,6 +473,25 @@ transfer_age(CURL *easy)
 	return 0;
 }
 
+/* What the call took, for statistics */
+static void
+measure(const rc_transfer *transfer)
+{
+	long		sent = 0;
+	long		headers = 0;
+	curl_off_t	body = 0;
+	curl_off_t	posted = 0;
+
+	if (transfer->meter == NULL)
+		return;
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &posted);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &headers);
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
+	rc_meter_call(transfer->meter, time_of(transfer->easy, CURLINFO_TOTAL_TIME_T) / 1000,
+				  sent + (int64_t) posted, headers + (int64_t) body);
+}
+
 /* Tells the transfer's owner how it ended */
 static void
 finish_transfer(rc_transfer *transfer, CURLcode code)
@@ -493,6 +514,7 @@ finish_transfer(rc_transfer *transfer, CURLcode code)
 	response.code = failure.code;
 	response.socket = kept_socket(transfer->easy);
 	response.age_s = transfer_age(transfer->easy);
+	measure(transfer);
 
 	unlink_transfer(transfer);
 	transfer->done(transfer->arg, &response);

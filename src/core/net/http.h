@@ -5,6 +5,7 @@
 #include "core/base/host.h"
 #include "core/base/memory.h"
 #include "core/net/failure.h"
+#include "core/net/meter.h"
 
 typedef struct rc_http rc_http;
 typedef struct rc_transfer rc_transfer;
@@ -18,6 +19,7 @@ typedef struct rc_http_request
 	const char *userpwd;		/* "user:password" or NULL */
 	long		timeout_ms;		/* whole transfer; connecting gets at most half */
 	size_t		max_response;	/* bytes; 0: the default cap of 32 MiB */
+	rc_meter   *meter;			/* counts it; must outlive the transfer. NULL: nobody does */
 } rc_http_request;
 
 typedef struct rc_http_response

@@ -15,7 +15,22 @@ typedef struct rc_counters
 	int64_t		expired;
 	int64_t		skipped;		/* left for the next look: locked by the application, or lease lost */
 	int64_t		errors;			/* failed looks and requests that could not be observed */
+	int64_t		http_calls;		/* these three: known of endpoints, and added when they are reported */
+	int64_t		bytes_sent;
+	int64_t		bytes_received;
 } rc_counters;
+
+/* What a worker did on one network since it last reported */
+typedef struct rc_tally
+{
+	int64_t		scanned;
+	int64_t		blocks;
+	int64_t		transactions;
+	int64_t		payments;
+} rc_tally;
+
+/* Room for the names of the networks that a worker waits for, cut to fit */
+#define RC_PROGRESS_SIZE 96
 
 typedef enum rc_state
 {

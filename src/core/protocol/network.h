@@ -26,6 +26,7 @@ typedef struct rc_network
 	double		rate_limit;		/* HTTP requests per second over all workers; 0: no limit */
 	rc_endpoint *endpoints;		/* in order of preference */
 	int			nendpoints;
+	bool		own_endpoints;	/* the worker's, in place of the database's */
 	int64_t		version;		/* the database's: claims and observations name it */
 	char	   *fingerprint;	/* changes when anything above does */
 } rc_network;

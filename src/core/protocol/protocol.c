@@ -60,8 +60,8 @@ static const rc_statement release_statement = {
 
 static const rc_statement report_statement = {
 	"report",
-	"SELECT reconciler.report($1::text, $2::text, $3::int, $4::text, $5::jsonb, $6::boolean)",
-	6
+	"SELECT reconciler.report($1::text, $2::text, $3::int, $4::text, $5::jsonb, $6::boolean, $7::jsonb)",
+	7
 };
 
 static const rc_statement register_network_statement = {
@@ -204,6 +204,7 @@ network_from_row(const rc_rows *rows, int row, const rc_overrides *overrides)
 		replacement = overrides->endpoints(overrides->endpoints_ctx, rc_cell(rows, row, 3),
 										   network->chain, network->network);
 
+	network->own_endpoints = replacement != NULL;
 	network->version = strtoll(rc_cell(rows, row, 14), NULL, 10);
 
 	/* Other endpoints, another fingerprint: the list's address stands for its content */
@@ -404,20 +405,22 @@ rc_protocol_maintain(const rc_store *store, const char *worker_id)
 
 rc_store_status
 rc_protocol_report(const rc_store *store, const char *worker_id, const char *role,
-				   rc_state state, const rc_counters *counters, bool stopped)
+				   rc_state state, const rc_counters *counters, bool stopped, const char *details)
 {
 	number_text pid;
 	char		json[512];
-	const char *args[6] = {worker_id, role, integer_text(&pid, getpid()),
-	rc_state_name(state), json, stopped ? "t" : "f"};
+	const char *args[7] = {worker_id, role, integer_text(&pid, getpid()),
+	rc_state_name(state), json, stopped ? "t" : "f", details};
 
 	snprintf(json, sizeof(json),
 			 "{\"cycles\":%" PRId64 ",\"claimed\":%" PRId64 ",\"scanned\":%" PRId64
 			 ",\"detected\":%" PRId64 ",\"confirmed\":%" PRId64 ",\"expired\":%" PRId64
-			 ",\"skipped\":%" PRId64 ",\"errors\":%" PRId64 "}",
+			 ",\"skipped\":%" PRId64 ",\"errors\":%" PRId64 ",\"http_calls\":%" PRId64
+			 ",\"bytes_sent\":%" PRId64 ",\"bytes_received\":%" PRId64 "}",
 			 counters->cycles, counters->claimed, counters->scanned,
 			 counters->detected, counters->confirmed, counters->expired,
-			 counters->skipped, counters->errors);
+			 counters->skipped, counters->errors, counters->http_calls,
+			 counters->bytes_sent, counters->bytes_received);
 	return store->run(store->ctx, &report_statement, args, NULL);
 }
 

@@ -42,8 +42,9 @@ extern rc_store_status rc_protocol_release(const rc_store *store, const char *wo
 /* What has to be done once in a while, by whichever worker comes first */
 extern rc_store_status rc_protocol_maintain(const rc_store *store, const char *worker_id);
 
-extern rc_store_status rc_protocol_report(const rc_store *store, const char *worker_id, const char *role,
-										  rc_state state, const rc_counters *counters, bool stopped);
+/* counters: since the last report; details: JSON, see reconciler.report() */
+extern rc_store_status rc_protocol_report(const rc_store *store, const char *worker_id, const char *role, rc_state state,
+										  const rc_counters *counters, bool stopped, const char *details);
 
 /*
  * For a worker that brings endpoints of its own: makes sure that the database

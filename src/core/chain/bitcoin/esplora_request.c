@@ -172,6 +172,7 @@ esplora_send(esplora_task *task)
 		len--;
 	url = rc_asprintf("%.*s%s", len, base, path);
 	request.url = url;
+	request.meter = &attempt->endpoint->meter;
 	request.timeout_ms = attempt->network->request_timeout_ms;
 	if (task->step != ESPLORA_PAGE && task->step != ESPLORA_MEMPOOL)
 		request.max_response = SMALL_ANSWER;

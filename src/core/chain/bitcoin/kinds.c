@@ -3,6 +3,7 @@
 
 #include "core/base/memory.h"
 #include "core/chain/bitcoin/address.h"
+#include "core/chain/bitcoin/esplora.h"
 #include "core/chain/bitcoin/node.h"
 #include "core/chain/chain.h"
 
@@ -30,6 +31,12 @@ request_key(const char *network, const char *address, const char *token, uint8_t
 	return script.len;
 }
 
+static char *
+learned(const void *learned)
+{
+	return rc_asprintf("{\"ms_between_requests\":%ld}", ((const esplora_learned *) learned)->pace_ms);
+}
+
 const rc_chain rc_chain_esplora = {
 	.kind = "esplora",
 	.default_chain = "bitcoin",
@@ -37,6 +44,7 @@ const rc_chain rc_chain_esplora = {
 	.request_problem = request_problem,
 	.request_key = request_key,
 	.look = &rc_esplora_observer,
+	.learned = learned,
 };
 
 const rc_chain rc_chain_bitcoind = {

@@ -104,7 +104,7 @@ rc_bitcoind_read_cookie(const char *path, char **problem)
 }
 
 rc_exchange *
-rc_bitcoind_start(rc_http *http, const rc_endpoint *endpoint, long timeout_ms,
+rc_bitcoind_start(rc_http *http, rc_endpoint *endpoint, long timeout_ms,
 				  const rc_rpc_call *calls, int ncalls, size_t max_answer,
 				  rc_exchange_done done, void *arg)
 {
@@ -125,6 +125,7 @@ rc_bitcoind_start(rc_http *http, const rc_endpoint *endpoint, long timeout_ms,
 	if (path != NULL)
 		userpwd = rc_bitcoind_read_cookie(path, &problem);
 	request.url = address;
+	request.meter = &endpoint->meter;
 	request.userpwd = userpwd;
 	request.calls = sized;
 	if (problem != NULL)

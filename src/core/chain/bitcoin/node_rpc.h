@@ -12,7 +12,7 @@
  * by this process and with its rights. Each result has max_answer bytes at most
  * (0: few). An error of a call is its answer, not a failure.
  */
-extern rc_exchange *rc_bitcoind_start(rc_http *http, const rc_endpoint *endpoint, long timeout_ms,
+extern rc_exchange *rc_bitcoind_start(rc_http *http, rc_endpoint *endpoint, long timeout_ms,
 									  const rc_rpc_call *calls, int ncalls, size_t max_answer,
 									  rc_exchange_done done, void *arg);
 

@@ -61,6 +61,7 @@ evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls, rc_exchange_done d
 
 	rc_exchange_request request = {
 		.url = attempt->endpoint->url,
+		.meter = &attempt->endpoint->meter,
 		.timeout_ms = attempt->network->request_timeout_ms,
 		.calls = calls,
 		.ncalls = ncalls,

@@ -76,6 +76,7 @@ ask(rc_source *source, const rc_rpc_call *calls, int ncalls, long timeout_factor
 
 	rc_exchange_request request = {
 		.url = context->endpoint->url,
+		.meter = &context->endpoint->meter,
 		.timeout_ms = context->network->request_timeout_ms * timeout_factor,
 		.calls = calls,
 		.ncalls = ncalls,

@@ -4,6 +4,7 @@
 
 #include "core/base/memory.h"
 #include "core/chain/chain.h"
+#include "core/chain/evm/evm.h"
 #include "core/chain/evm/source.h"
 
 /* The problem with an address, or NULL */
@@ -53,6 +54,16 @@ request_key(const char *network, const char *address, const char *token, uint8_t
 	return 0;
 }
 
+static char *
+learned(const void *learned)
+{
+	static const char *const methods[] = {"creation code", "multicall", "plain calls"};
+	const evm_learned *known = learned;
+
+	return rc_asprintf("{\"method\":\"%s\",\"balances_a_call\":%d,\"calls_a_request\":%d,\"pins_by_hash\":%s}", methods[known->method],
+					   known->max_pairs, known->array_size, known->pin_by_hash ? "true" : "false");
+}
+
 const rc_chain rc_chain_evm = {
 	.kind = "evm",
 	.default_chain = "ethereum",
@@ -61,4 +72,5 @@ const rc_chain rc_chain_evm = {
 	.request_problem = request_problem,
 	.request_key = request_key,
 	.look = &rc_evm_observer,
+	.learned = learned,
 };
