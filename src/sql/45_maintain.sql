@@ -74,6 +74,47 @@ $$;
 COMMENT ON FUNCTION _resyncs_due() IS
 'The tables to be resynced now: those that the queue was built without (it failed, then it is tried again after 20 seconds, and less and less often), or with rows left out, or under whose changes it was built, and after a network was removed or changed; and one for which it has not been done for an hour';
 
+-- A server's clock that was ahead and has been put right leaves leases, and times
+-- at which something is due, that lie as far ahead as it was wrong.
+CREATE FUNCTION _forget_the_future()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	ahead timestamptz := clock_timestamp() + interval '1 minute';
+	batches bigint;
+	cursors bigint;
+BEGIN
+	UPDATE reconciler.batches AS b
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = '-infinity', failing_since = NULL, failed_at = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.batches AS x WHERE x.claimed_at > ahead FOR UPDATE SKIP LOCKED) AS f
+	WHERE b.ctid = f.row_id;
+	GET DIAGNOSTICS batches = ROW_COUNT;
+	UPDATE reconciler.cursor_leases AS l
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, due_at = '-infinity', failing_since = NULL, failed_at = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.cursor_leases AS x WHERE x.claimed_at > ahead FOR UPDATE SKIP LOCKED) AS f
+	WHERE l.ctid = f.row_id;
+	GET DIAGNOSTICS cursors = ROW_COUNT;
+	UPDATE reconciler.network_state AS s SET best_height = NULL, best_at = NULL, observed_at = NULL, error_at = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.network_state AS x
+		  WHERE greatest(x.best_at, x.observed_at, x.error_at) > ahead FOR UPDATE SKIP LOCKED) AS f
+	WHERE s.ctid = f.row_id;
+	-- Nobody can reserve more than an hour.
+	DELETE FROM reconciler.budgets AS b WHERE b.spent_until > ahead + interval '1 hour';
+	UPDATE reconciler.resyncs AS r SET tried_at = '-infinity'
+	FROM (SELECT x.ctid AS row_id FROM reconciler.resyncs AS x WHERE x.tried_at > ahead FOR UPDATE SKIP LOCKED) AS f
+	WHERE r.ctid = f.row_id;
+	UPDATE reconciler.sources AS s SET resynced_at = '-infinity'
+	FROM (SELECT x.ctid AS row_id FROM reconciler.sources AS x WHERE x.resynced_at > ahead FOR UPDATE SKIP LOCKED) AS f
+	WHERE s.ctid = f.row_id;
+	RETURN batches + cursors;
+END
+$$;
+
+COMMENT ON FUNCTION _forget_the_future() IS
+'Ends leases that were taken, and makes due what was put off, by a clock that was ahead of this one; returns how many leases and pauses that were';
+
 CREATE FUNCTION maintain(worker_id text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -85,10 +126,15 @@ DECLARE
 	n reconciler.networks;
 	s reconciler.sources;
 	changes bigint := 0;
+	future bigint;
 BEGIN
 	PERFORM reconciler._check_worker(worker_id);
 	IF NOT reconciler._lock_upkeep() THEN
 		RETURN 0;
+	END IF;
+	future := reconciler._forget_the_future();
+	IF future > 0 THEN
+		RAISE WARNING 'the clock of the server has gone back: % leases and pauses that were to end later have ended', future;
 	END IF;
 	-- The tables first, as _hold_batch does.
 	LOCK TABLE reconciler.queue, reconciler.sources, reconciler.resyncs IN ROW EXCLUSIVE MODE;
@@ -118,4 +164,4 @@ END
 $$;
 
 COMMENT ON FUNCTION maintain(text) IS
-'Called by each worker about once a minute: expires what can''t be observed, brings the queue in line with an attached table once an hour (triggers may have been off), and with all of them when the queue was lost. Returns the number of changes';
+'Called by each worker about once a minute: ends what a clock that was ahead has put off, expires what can''t be observed, brings the queue in line with an attached table once an hour (triggers may have been off), and with all of them when the queue was lost. Returns the number of changes';
