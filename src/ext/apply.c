@@ -8,6 +8,7 @@
 #include "owner_plan.h"
 #include "patience.h"
 #include "queue_trigger.h"
+#include "source_sql.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -23,7 +24,7 @@
 #define ROW_COLUMNS 10
 
 /* What a verdict rests on besides the expiry: the columns of which _row.held has the values */
-#define HELD_FIRST	COLUMN_CHAIN
+#define HELD_FIRST	COLUMN_STATUS
 #define HELD_LAST	COLUMN_AMOUNT
 #define HELD_COLUMNS (HELD_LAST - HELD_FIRST + 1)
 
@@ -41,35 +42,32 @@ connect_spi(void)
 		elog(ERROR, "SPI_connect failed");
 }
 
-/* The cast that makes the ids of the queue comparable to the column */
-static const char *
-id_array_cast(const source_table *table)
+static void
+set_text(Datum *values, bool *nulls, int position, const char *text)
 {
-	return psprintf("$1::%s[]", table->id_type);
+	nulls[position] = text == NULL;
+	values[position] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
-/* Hands the rows of the last statement over: id and status */
+/* Hands the rows of the last statement over, which are id and status, with the status as the table has it behind them */
 static void
-return_text_rows(ReturnSetInfo *rsinfo)
+return_statuses(ReturnSetInfo *rsinfo, const source_mapping *mapping)
 {
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
-		Datum		values[2];
-		bool		nulls[2];
+		char	   *word = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		Datum		values[3];
+		bool		nulls[3];
 
-		for (int column = 0; column < 2; column++)
-		{
-			char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column + 1);
-
-			nulls[column] = text == NULL;
-			values[column] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-		}
+		set_text(values, nulls, 0, SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1));
+		set_text(values, nulls, 1, source_status_of(mapping, word));
+		set_text(values, nulls, 2, word);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }
 
-/* (source_id, ids): the rows that are there, as (id, status) */
+/* (source_id, ids): the rows that are there, as (id, status, the table's word for it) */
 Datum
 reconciler_status_of(PG_FUNCTION_ARGS)
 {
@@ -82,14 +80,13 @@ reconciler_status_of(PG_FUNCTION_ARGS)
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
-		const char *id = quote_identifier(table.names[COLUMN_ID]);
-		const char *query = psprintf("SELECT t.%s, t.%s FROM %s AS t WHERE t.%s OPERATOR(pg_catalog.=) ANY (%s)",
-									 id, quote_identifier(table.names[COLUMN_STATUS]), table.from, id, id_array_cast(&table));
+		const char *query = psprintf("SELECT %s, t.%s FROM %s AS t WHERE %s", source_sql_id(&table),
+									 quote_identifier(table.names[COLUMN_STATUS]), table.from, source_sql_id_in(&table));
 
 		owner_enter(&section, table.owner);
 		if (SPI_execute_with_args(query, 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "unexpected result of \"%s\"", query);
-		return_text_rows((ReturnSetInfo *) fcinfo->resultinfo);
+		return_statuses((ReturnSetInfo *) fcinfo->resultinfo, &table.mapping);
 		owner_leave(&section);
 	}
 	SPI_finish();
@@ -111,7 +108,7 @@ append_columns(StringInfo query, const source_table *table)
 		if (is_column(table, i))
 			appendStringInfo(query, "t.%s, ", quote_identifier(table->names[i]));
 	}
-	appendStringInfo(query, "t.%s FROM %s AS t", quote_identifier(table->names[COLUMN_ID]), table->from);
+	appendStringInfo(query, "%s FROM %s AS t", source_sql_id_columns(table), table->from);
 }
 
 /* Runs, as the owner, what locks the rows with these ids that nobody else has locked */
@@ -123,17 +120,9 @@ lock_rows(const source_table *table, Datum ids)
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
 	append_columns(&query, table);
-	appendStringInfo(&query, " WHERE t.%s OPERATOR(pg_catalog.=) ANY (%s) FOR UPDATE SKIP LOCKED",
-					 quote_identifier(table->names[COLUMN_ID]), id_array_cast(table));
+	appendStringInfo(&query, " WHERE %s FOR UPDATE SKIP LOCKED", source_sql_id_in(table));
 	if (owner_execute(query.data, TEXTARRAYOID, ids) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of \"%s\"", query.data);
-}
-
-static void
-set_text(Datum *values, bool *nulls, int position, const char *text)
-{
-	nulls[position] = text == NULL;
-	values[position] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
 /* From position on: chain, network, address, token, expected, expires_at, invalid */
@@ -152,7 +141,7 @@ set_subject(Datum *values, bool *nulls, int position, const source_row *row)
 	set_text(values, nulls, position + 6, row->invalid);
 }
 
-/* The subject as it stands in the row, for the comparison by which its status is set */
+/* Status and subject as they stand in the row, for the comparison by which its status is set */
 static Datum
 held_values(const source_table *table, HeapTuple tuple, TupleDesc desc)
 {
@@ -172,11 +161,58 @@ held_values(const source_table *table, HeapTuple tuple, TupleDesc desc)
 	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Of these requests those that the queue has as detected, in order; as whoever runs this. The rows don't tell */
+static char **
+detected_requests(int32 source_id, Datum ids, int *n)
+{
+	Oid			types[2] = {INT4OID, TEXTARRAYOID};
+	Datum		values[2] = {Int32GetDatum(source_id), ids};
+	char	  **found;
+
+	if (SPI_execute_with_args("SELECT request_id FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1"
+							  " AND request_id OPERATOR(pg_catalog.=) ANY ($2)"
+							  " AND status OPERATOR(pg_catalog.=) 'detected'", 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read reconciler.queue");
+	*n = (int) SPI_processed;
+	found = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		found[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	qsort(found, *n, sizeof(char *), compare_texts);
+	return found;
+}
+
+/* Returns these rows as _row; detected: ids of requests that are, though their rows say pending */
+static void
+return_rows(ReturnSetInfo *rsinfo, const source_table *table, SPITupleTable *rows, uint64 nrows, char **detected, int ndetected)
+{
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		Datum		values[ROW_COLUMNS];
+		bool		nulls[ROW_COLUMNS] = {false};
+		source_row	row;
+
+		source_row_read(&row, rows->vals[i], rows->tupdesc, &table->mapping);
+		if (ndetected > 0 && row.id != NULL && row.status != NULL && strcmp(row.status, "pending") == 0 &&
+			bsearch(&row.id, detected, ndetected, sizeof(char *), compare_texts) != NULL)
+			row.status = "detected";
+		set_text(values, nulls, 0, row.id);
+		set_text(values, nulls, 1, row.status);
+		set_subject(values, nulls, 2, &row);
+		values[ROW_COLUMNS - 1] = held_values(table, rows->vals[i], rows->tupdesc);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
 /* (source_id, ids): locks the rows that nobody else has locked; returns them as _row */
 Datum
 reconciler_lock_open(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	source_table table;
 	owner_section section;
 
@@ -184,23 +220,19 @@ reconciler_lock_open(PG_FUNCTION_ARGS)
 	connect_spi();
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
+		SPITupleTable *rows;
+		uint64		nrows;
+		char	  **detected = NULL;
+		int			ndetected = 0;
+
 		owner_enter(&section, table.owner);
 		lock_rows(&table, PG_GETARG_DATUM(1));
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-			Datum		values[ROW_COLUMNS];
-			bool		nulls[ROW_COLUMNS] = {false};
-			source_row	row;
-
-			source_row_read(&row, tuple, SPI_tuptable->tupdesc, table.names);
-			set_text(values, nulls, 0, row.id);
-			set_text(values, nulls, 1, row.status);
-			set_subject(values, nulls, 2, &row);
-			values[ROW_COLUMNS - 1] = held_values(&table, tuple, SPI_tuptable->tupdesc);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-		}
 		owner_leave(&section);
+		rows = SPI_tuptable;
+		nrows = SPI_processed;
+		if (table.mapping.hides_detected)
+			detected = detected_requests(table.source_id, PG_GETARG_DATUM(1), &ndetected);
+		return_rows((ReturnSetInfo *) fcinfo->resultinfo, &table, rows, nrows, detected, ndetected);
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -228,7 +260,7 @@ reconciler_requeue(PG_FUNCTION_ARGS)
 		{
 			source_row	row;
 
-			source_row_read(&row, rows->vals[i], rows->tupdesc, table.names);
+			source_row_read(&row, rows->vals[i], rows->tupdesc, &table.mapping);
 			if (row.id != NULL && source_status_is_open(row.status))
 				queue_put_request(table.source_id, &row);
 		}
@@ -250,7 +282,7 @@ exact_type(const source_table *table, int column)
 					OidIsValid(collation) ? " COLLATE pg_catalog.\"C\"" : "");
 }
 
-/* Conditions that the row's subject is still what c has of it */
+/* Conditions that the row's status and subject are still what c has of them */
 static void
 append_subject(StringInfo query, const source_table *table)
 {
@@ -264,33 +296,75 @@ append_subject(StringInfo query, const source_table *table)
 	}
 	if (is_column(table, COLUMN_EXPIRES))
 		appendStringInfo(query,
-						 " AND (c.to_status OPERATOR(pg_catalog.<>) 'expired' OR t.%1$s OPERATOR(pg_catalog.=) c.expires_at"
-						 " OR (t.%1$s IS NULL AND c.expires_at IS NULL))",
-						 quote_identifier(table->names[COLUMN_EXPIRES]));
+						 " AND (c.to_status OPERATOR(pg_catalog.<>) 'expired' OR %1$s OPERATOR(pg_catalog.=) c.expires_at"
+						 " OR (%1$s IS NULL AND c.expires_at IS NULL))",
+						 source_sql_time(table->names[COLUMN_EXPIRES], table->mapping.zone));
+}
+
+/* From FROM or USING on: the rows that are still as the changes, $1, have them */
+static void
+append_still_so(StringInfo query, const source_table *table)
+{
+	appendStringInfo(query, "pg_catalog.unnest($1) AS c WHERE %s AND ", source_sql_id_is(table, "c.request_id"));
+	source_sql_append_status_is(query, table, "c.from_status", exact_type(table, COLUMN_STATUS));
+	append_subject(query, table);
 }
 
 /*
  * The compare-and-set: $1 is an array of _change. FOR UPDATE beforehand would
  * not do for the comparison: where tables are moved between servers, the row
  * that is updated may be another one than the row that was locked.
+ * Returns id, word, the status before, and the new status where no row says it.
  */
 static char *
 set_status_query(const source_table *table)
 {
-	const char *id = quote_identifier(table->names[COLUMN_ID]);
 	const char *status = quote_identifier(table->names[COLUMN_STATUS]);
+	bool		hides_detected = table->mapping.hides_detected;
 	StringInfoData query;
 
 	initStringInfo(&query);
-	appendStringInfo(&query, "UPDATE %s AS t SET %s = c.to_status::%s", table->from, status, table->status_type);
+	appendStringInfo(&query, "%sUPDATE %s AS t SET %s = ", hides_detected ? "WITH written AS (" : "", table->from, status);
+	source_sql_append_word(&query, table, "c.to_status");
 	if (table->updated_at[0] != '\0')
-		appendStringInfo(&query, ", %s = pg_catalog.now()", quote_identifier(table->updated_at));
-	appendStringInfo(&query, " FROM pg_catalog.unnest($1) AS c WHERE t.%s OPERATOR(pg_catalog.=) c.request_id::%s"
-					 " AND t.%s OPERATOR(pg_catalog.=) c.from_status::%s",
-					 id, table->id_type, status, exact_type(table, COLUMN_STATUS));
-	append_subject(&query, table);
-	appendStringInfo(&query, " RETURNING c.request_id, t.%s", status);
+		appendStringInfo(&query, ", %s = %s", quote_identifier(table->updated_at), source_sql_now(table));
+	appendStringInfoString(&query, " FROM ");
+	append_still_so(&query, table);
+	if (hides_detected)
+		appendStringInfoString(&query, " AND c.to_status OPERATOR(pg_catalog.<>) ALL (ARRAY['pending', 'detected'])");
+	appendStringInfo(&query, " RETURNING c.request_id, t.%s AS word, c.from_status, NULL::pg_catalog.text", status);
+	if (hides_detected)
+	{
+		appendStringInfo(&query, ") SELECT * FROM written UNION ALL"
+						 " SELECT c.request_id, NULL, c.from_status, c.to_status FROM %s AS t, ", table->from);
+		append_still_so(&query, table);
+		appendStringInfoString(&query, " AND c.to_status OPERATOR(pg_catalog.=) ANY (ARRAY['pending', 'detected'])");
+	}
 	return query.data;
+}
+
+/* Hands the rows of the compare-and-set over, as (id, the status that it has got) */
+static void
+return_changed(ReturnSetInfo *rsinfo, const source_mapping *mapping)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		const char *status = SPI_getvalue(tuple, desc, 4);
+		Datum		values[2];
+		bool		nulls[2];
+
+		if (status == NULL)
+			status = source_status_of(mapping, SPI_getvalue(tuple, desc, 2));
+		/* A trigger has left the word that stands for both */
+		if (mapping->hides_detected && status != NULL && strcmp(status, "pending") == 0 && SPI_getvalue(tuple, desc, 4) == NULL)
+			status = SPI_getvalue(tuple, desc, 3);
+		set_text(values, nulls, 0, SPI_getvalue(tuple, desc, 1));
+		set_text(values, nulls, 1, status);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
 }
 
 /* Runs, as the owner, the compare-and-set of these changes */
@@ -302,7 +376,8 @@ set_statuses(const source_table *table, ArrayType *changes)
 
 	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not make constraints immediate");
-	if (owner_execute(query, type, PointerGetDatum(changes)) != SPI_OK_UPDATE_RETURNING)
+	if (owner_execute(query, type, PointerGetDatum(changes)) !=
+		(table->mapping.hides_detected ? SPI_OK_SELECT : SPI_OK_UPDATE_RETURNING))
 		elog(ERROR, "unexpected result of \"%s\"", query);
 	/* The key of a partitioned table may allow it; one payment must not confirm two requests. */
 	if (SPI_processed > (uint64) ArrayGetNItems(ARR_NDIM(changes), ARR_DIMS(changes)))
@@ -355,7 +430,7 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 		}
 		PG_END_TRY();
 		patience_end(&limit);
-		return_text_rows((ReturnSetInfo *) fcinfo->resultinfo);
+		return_changed((ReturnSetInfo *) fcinfo->resultinfo, &table.mapping);
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -365,18 +440,15 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 static char *
 open_requests_query(const source_table *table)
 {
-	const char *id = quote_identifier(table->names[COLUMN_ID]);
-	const char *status = quote_identifier(table->names[COLUMN_STATUS]);
 	StringInfoData query;
 
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
 	append_columns(&query, table);
-	appendStringInfo(&query, " WHERE t.%1$s OPERATOR(pg_catalog.=) 'pending'"
-					 " OR t.%1$s OPERATOR(pg_catalog.=) 'detected' ORDER BY ", status);
+	appendStringInfo(&query, " WHERE %s ORDER BY ", source_sql_is_open(table));
 	if (table->created_at[0] != '\0')
 		appendStringInfo(&query, "t.%s, ", quote_identifier(table->created_at));
-	appendStringInfo(&query, "t.%s", id);
+	appendStringInfoString(&query, source_sql_id_columns(table));
 	return query.data;
 }
 
@@ -413,7 +485,7 @@ read_open_requests(ReturnSetInfo *rsinfo, Portal portal, const source_table *tab
 		previous = MemoryContextSwitchTo(chunk);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
-			source_row_read(&row, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, table->names);
+			source_row_read(&row, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &table->mapping);
 			/* By a collation that ignores case, 'PENDING' = 'pending'; the trigger takes it as no open status. */
 			if (row.id != NULL && source_status_is_open(row.status))
 				put_open_request(rsinfo, ++arrival, &row);

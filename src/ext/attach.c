@@ -64,13 +64,13 @@ refuse_null_relation(void)
 			 errhint("Name the table: 'schema.table'.")));
 }
 
-/* attach(relation, columns, allow_superuser_owner, reopen): the new source's id */
+/* attach(relation, columns, allow_superuser_owner, reopen, statuses): the new source's id */
 Datum
 reconciler_attach(PG_FUNCTION_ARGS)
 {
-	Oid			types[4] = {REGCLASSOID, JSONBOID, BOOLOID, BOOLOID};
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	Oid			types[5] = {REGCLASSOID, JSONBOID, BOOLOID, BOOLOID, JSONBOID};
+	Datum		values[5];
+	char		nulls[6] = "     ";
 
 	if (PG_ARGISNULL(0))
 		refuse_null_relation();
@@ -80,7 +80,9 @@ reconciler_attach(PG_FUNCTION_ARGS)
 	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
 	values[2] = BoolGetDatum(!PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
 	values[3] = BoolGetDatum(!PG_ARGISNULL(3) && PG_GETARG_BOOL(3));
-	return rc_run_as_extension_owner(fcinfo, "SELECT reconciler._attach($1, $2, $3, $4)", 4, types, values, nulls);
+	values[4] = PG_ARGISNULL(4) ? (Datum) 0 : PG_GETARG_DATUM(4);
+	nulls[4] = PG_ARGISNULL(4) ? 'n' : ' ';
+	return rc_run_as_extension_owner(fcinfo, "SELECT reconciler._attach($1, $2, $3, $4, $5)", 5, types, values, nulls);
 }
 
 /* detach(relation) */

@@ -6,6 +6,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "owner.h"
+#include "source_sql.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(reconciler_request_key);
@@ -66,12 +67,10 @@ reconciler_created_at(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	if (source_table_open(&table, PG_GETARG_INT32(0)))
 	{
-		const char *id = quote_identifier(table.names[COLUMN_ID]);
 		const char *created_at = table.created_at[0] == '\0' ? "NULL::pg_catalog.timestamptz" :
-			psprintf("t.%s::pg_catalog.timestamptz", quote_identifier(table.created_at));
-		char	   *query = psprintf("SELECT t.%s::pg_catalog.text, %s, pg_catalog.age(t.xmin) FROM %s AS t"
-									 " WHERE t.%s OPERATOR(pg_catalog.=) ANY ($1::%s[])",
-									 id, created_at, table.from, id, table.id_type);
+			source_sql_time(table.created_at, source_mapping_option(&table.mapping, OPTION_CREATED_ZONE));
+		char	   *query = psprintf("SELECT %s, %s, pg_catalog.age(t.xmin) FROM %s AS t WHERE %s",
+									 source_sql_id(&table), created_at, table.from, source_sql_id_in(&table));
 
 		owner_enter(&section, table.owner);
 		if (SPI_execute_with_args(query, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)

@@ -8,27 +8,15 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "owner_settings.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* The columns of the lookup below that follow the relation */
-enum
-{
-	FOUND_CREATED_AT = SOURCE_COLUMNS,
-	FOUND_UPDATED_AT,
-	FOUND_SUPERUSER_OWNER,
-	FOUND_COLUMNS
-};
-
-#define NAME_OF(column) "coalesce(columns OPERATOR(pg_catalog.->>) '" column "', '')"
-
 static const char *const lookup =
-	"SELECT relation::pg_catalog.oid, " NAME_OF("id") ", " NAME_OF("status") ", " NAME_OF("chain") ", "
-	NAME_OF("network") ", " NAME_OF("address_canonical") ", " NAME_OF("token_contract") ", "
-	NAME_OF("expected_amount_minor") ", " NAME_OF("expires_at") ", " NAME_OF("created_at") ", " NAME_OF("updated_at")
-	", superuser_owner FROM reconciler.sources WHERE source_id OPERATOR(pg_catalog.=) $1";
+	"SELECT relation::pg_catalog.oid, superuser_owner, arguments"
+	" FROM reconciler.sources WHERE source_id OPERATOR(pg_catalog.=) $1";
 
 /* The qualified name of a column's type; base: of the type under its domains */
 static const char *
@@ -64,13 +52,41 @@ relation_owner(Oid relation, Oid *owner, char *kind)
 	return true;
 }
 
+/* The mapping, from the arguments as sources has them */
+static void
+read_mapping(source_table *table, ArrayType *arguments)
+{
+	Datum	   *values;
+	const char **texts;
+	int			n;
+
+	deconstruct_array(arguments, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	texts = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		texts[i] = TextDatumGetCString(values[i]);
+	if (!source_mapping_read(&table->mapping, texts, n))
+		elog(ERROR, "the mapping of source %d can't be read", table->source_id);
+	table->names = table->mapping.names;
+	table->created_at = source_mapping_option(&table->mapping, OPTION_CREATED_AT);
+	table->updated_at = source_mapping_option(&table->mapping, OPTION_UPDATED_AT);
+}
+
+static void
+refuse_superuser(Oid relation, Oid owner)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s has come to belong to %s, a superuser", get_rel_name(relation),
+					GetUserNameFromId(owner, false)),
+			 errhint("Give it an owner that is none; or detach it, and attach it with allow_superuser_owner => true.")));
+}
+
 bool
 source_table_open(source_table *table, int32 source_id)
 {
 	Oid			types[1] = {INT4OID};
 	Datum		values[1] = {Int32GetDatum(source_id)};
-	const char *found[FOUND_COLUMNS];
-	Oid			relation;
+	HeapTuple	row;
 	bool		isnull;
 	char		kind;
 
@@ -78,27 +94,20 @@ source_table_open(source_table *table, int32 source_id)
 		elog(ERROR, "could not read reconciler.sources");
 	if (SPI_processed == 0)
 		return false;
-	relation = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	for (int i = 0; i < FOUND_COLUMNS; i++)
-		found[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2);
-	if (!relation_owner(relation, &table->owner, &kind))
+	row = SPI_tuptable->vals[0];
+	table->source_id = source_id;
+	table->relation = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+	if (!relation_owner(table->relation, &table->owner, &kind))
 		return false;
 
 	/* It may have changed hands, or its owner may have been made one, where attach was not asked. */
-	if (superuser_arg(table->owner) && strcmp(found[FOUND_SUPERUSER_OWNER], "t") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s has come to belong to %s, a superuser", get_rel_name(relation),
-						GetUserNameFromId(table->owner, false)),
-				 errhint("Give it an owner that is none; or detach it, and attach it with allow_superuser_owner => true.")));
-	table->source_id = source_id;
-	table->relation = relation;
-	memcpy(table->names, found, sizeof(table->names));
-	table->created_at = found[FOUND_CREATED_AT];
-	table->updated_at = found[FOUND_UPDATED_AT];
-	table->id_type = column_type_name(relation, table->names[COLUMN_ID], true);
-	table->status_type = column_type_name(relation, table->names[COLUMN_STATUS], false);
-	table->name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
+	if (superuser_arg(table->owner) && !DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull)))
+		refuse_superuser(table->relation, table->owner);
+	read_mapping(table, DatumGetArrayTypeP(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull)));
+	for (int i = 0; i < table->mapping.nids; i++)
+		table->id_types[i] = column_type_name(table->relation, table->mapping.ids[i], true);
+	table->status_type = column_type_name(table->relation, table->names[COLUMN_STATUS], false);
+	table->name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table->relation)), get_rel_name(table->relation));
 	/* A child that somebody has given an ordinary table by INHERITS is no part of the source. */
 	table->from = psprintf("%s%s", kind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ", table->name);
 	return true;

@@ -14,10 +14,11 @@ typedef struct source_table
 	Oid			owner;
 	const char *name;			/* "schema.table", quoted */
 	const char *from;			/* that, or "ONLY schema.table" */
-	const char *names[SOURCE_COLUMNS];	/* "" for none, "=" and a constant, or a column */
+	source_mapping mapping;
+	const char *const *names;	/* of the mapping */
 	const char *created_at;		/* "" for none */
 	const char *updated_at;		/* "" for none */
-	const char *id_type;		/* the base type of the id, qualified */
+	const char *id_types[MAX_ID_COLUMNS];	/* the base types of the id's columns, qualified */
 	const char *status_type;	/* the type of the status, qualified */
 } source_table;
 

@@ -60,7 +60,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	" key = excluded.key, followed = excluded.followed, look_back_due = excluded.look_back_due, looking_back = false, look_back_error = NULL,"
 	" seen = NULL, settled = NULL, error = NULL, error_at = NULL",
 	[QUEUE_TOUCH] =
-	"UPDATE reconciler.queue SET status = $3, expires_at = $4"
+	"UPDATE reconciler.queue SET status = CASE WHEN $5 THEN status ELSE $3 END, expires_at = $4"
 	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
 	[QUEUE_REMOVE] =
 	"DELETE FROM reconciler.queue"
@@ -69,7 +69,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1",
 	/* The last that was decided about a request */
 	[QUEUE_DECIDED] =
-	"SELECT reconciler._is_over(t.to_status, t.reason, t.at, $3), t.reason FROM reconciler.transitions AS t"
+	"SELECT reconciler._is_over(t.to_status, t.reason, t.at, $3), t.reason, t.to_status FROM reconciler.transitions AS t"
 	" WHERE t.source_id OPERATOR(pg_catalog.=) $1 AND t.request_id OPERATOR(pg_catalog.=) $2"
 	" ORDER BY t.transition_id DESC LIMIT 1",
 };
@@ -78,7 +78,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 
 static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, NUMERICOID,
 TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, BOOLOID};
-static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID};
 static Oid	remove_types[] = {INT4OID, TEXTOID};
 static Oid	decided_types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
 
@@ -202,9 +202,13 @@ is_of_source(const queue_origin *origin)
 	return origin->relation == NULL || queue_is_of_source(origin->source_id, origin->relation);
 }
 
-/* Was the request confirmed, or has it expired, so that it is not to be observed again? Warns whoever opens it */
+/*
+ * Was the request confirmed, or has it expired, so that it is not to be observed
+ * again? Warns whoever opens it. Else *status gets what it is known to be,
+ * where the row says pending whatever was detected.
+ */
 static bool
-is_over(const queue_origin *origin, const source_row *row)
+is_over(const queue_origin *origin, const source_row *row, const char **status)
 {
 	Datum		values[3];
 	char		nulls[4] = "   ";
@@ -223,6 +227,8 @@ is_over(const queue_origin *origin, const source_row *row)
 		if (over && origin->relation != NULL)
 			warn_of_reopening(table_name(queue_source_relation(origin->source_id)), row->id,
 							  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+		if (row->hides_detected && strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3), "detected") == 0)
+			*status = "detected";
 	}
 	SPI_finish();
 	return over;
@@ -309,6 +315,7 @@ put_by_statement(const queue_row *row)
 static void
 put_request(const queue_origin *origin, const source_row *row)
 {
+	const char *status = row->status;
 	queue_row	queued;
 
 	if (!is_of_source(origin))
@@ -316,9 +323,10 @@ put_request(const queue_origin *origin, const source_row *row)
 		warn_of_copy(origin);
 		return;
 	}
-	if (is_over(origin, row))
+	if (is_over(origin, row, &status))
 		return;
 	make_queue_row(&queued, origin->source_id, row);
+	queued.status = status;
 	if (queue_insert(&queued) != QUEUE_WRITTEN)
 		put_by_statement(&queued);
 }
@@ -335,8 +343,8 @@ queue_put_request(int32 source_id, const source_row *row)
 static bool
 touch_request(const queue_origin *origin, const source_row *row)
 {
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	Datum		values[5];
+	char		nulls[6] = "     ";
 	bool		touched;
 
 	if (!is_of_source(origin))
@@ -346,7 +354,9 @@ touch_request(const queue_origin *origin, const source_row *row)
 	set_text(values, nulls, 2, row->status);
 	nulls[3] = row->has_expiry ? ' ' : 'n';
 	values[3] = TimestampTzGetDatum(row->expires_at);
-	touched = run_statement(QUEUE_TOUCH, 4, touch_types, values, nulls) > 0;
+	/* Such a row doesn't tell what was detected. */
+	values[4] = BoolGetDatum(row->hides_detected);
+	touched = run_statement(QUEUE_TOUCH, 5, touch_types, values, nulls) > 0;
 	SPI_finish();
 	return touched;
 }
@@ -421,15 +431,15 @@ follow_update(const queue_origin *origin, const source_row *before, const source
 	follow_insert(origin, now);
 }
 
-/* The trigger's argument source_id, after a check that it was called as attach has made it */
+/* The trigger's argument source_id and its mapping, after a check that it was called as attach has made it */
 static int32
-check_call(FunctionCallInfo fcinfo)
+check_call(FunctionCallInfo fcinfo, source_mapping *mapping)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(data->tg_event) ||
 		TRIGGER_FIRED_FOR_ROW(data->tg_event) == (bool) TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) ||
-		data->tg_trigger->tgnargs != SOURCE_COLUMNS + 1)
+		!source_mapping_read(mapping, (const char *const *) data->tg_trigger->tgargs + 1, data->tg_trigger->tgnargs - 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("reconciler.queue_request is a trigger that reconciler.attach creates")));
@@ -437,9 +447,8 @@ check_call(FunctionCallInfo fcinfo)
 }
 
 static void
-follow_trigger(const queue_origin *origin, TriggerData *data)
+follow_trigger(const queue_origin *origin, TriggerData *data, const source_mapping *mapping)
 {
-	const char *const *names = (const char *const *) data->tg_trigger->tgargs + 1;
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	HeapTuple	newest = NULL;
 	source_row	before;
@@ -454,10 +463,10 @@ follow_trigger(const queue_origin *origin, TriggerData *data)
 		newest = row_version_newest(data->tg_relation, data->tg_trigtuple);
 	else if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		newest = row_version_newest(data->tg_relation, data->tg_newtuple);
-	source_row_read(&before, data->tg_trigtuple, desc, names);
+	source_row_read(&before, data->tg_trigtuple, desc, mapping);
 	/* What has been deleted or moved since has an event of its own. */
 	if (newest != NULL)
-		source_row_read(&now, newest, desc, names);
+		source_row_read(&now, newest, desc, mapping);
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
 		follow_delete(origin, &before);
 	else if (newest == NULL)
@@ -476,7 +485,8 @@ follow_trigger(const queue_origin *origin, TriggerData *data)
 Datum
 reconciler_queue_request(PG_FUNCTION_ARGS)
 {
-	int32		source_id = check_call(fcinfo);
+	source_mapping mapping;
+	int32		source_id = check_call(fcinfo, &mapping);
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	queue_origin origin = {source_id, data->tg_relation};
 	Oid			saved_user;
@@ -484,7 +494,7 @@ reconciler_queue_request(PG_FUNCTION_ARGS)
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(rc_extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
-	follow_trigger(&origin, data);
+	follow_trigger(&origin, data, &mapping);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return PointerGetDatum(NULL);
 }

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "owner.h"
 #include "queue_trigger.h"
+#include "source_sql.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -59,8 +60,14 @@ static void
 read_request(const source_table *table, Oid relation, Datum id, const char *locking, source_row *row)
 {
 	Oid			types[1] = {TEXTOID};
+	const char *form = source_id_problem(table, TextDatumGetCString(id));
 	StringInfoData query;
 
+	if (form != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("\"%s\" is no id of table %s", TextDatumGetCString(id), table_name(relation)),
+				 errhint("Its ids are %s, given as text.", form)));
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
 	for (int i = COLUMN_STATUS; i < SOURCE_COLUMNS; i++)
@@ -68,9 +75,8 @@ read_request(const source_table *table, Oid relation, Datum id, const char *lock
 		if (table->names[i][0] != '\0' && table->names[i][0] != '=')
 			appendStringInfo(&query, "t.%s, ", quote_identifier(table->names[i]));
 	}
-	appendStringInfo(&query, "t.%s FROM %s AS t WHERE t.%s OPERATOR(pg_catalog.=) $1::%s%s",
-					 quote_identifier(table->names[COLUMN_ID]), table->from,
-					 quote_identifier(table->names[COLUMN_ID]), table->id_type, locking);
+	appendStringInfo(&query, "%s FROM %s AS t WHERE %s%s",
+					 source_sql_id_columns(table), table->from, source_sql_id_is(table, "$1"), locking);
 	if (SPI_execute_with_args(query.data, 1, types, &id, NULL, false, 2) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of \"%s\"", query.data);
 	if (SPI_processed == 0)
@@ -83,7 +89,7 @@ read_request(const source_table *table, Oid relation, Datum id, const char *lock
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("the id stands in more than one row of table %s", table_name(relation)),
 				 errhint("Give every request an id of its own.")));
-	source_row_read(row, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, table->names);
+	source_row_read(row, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, &table->mapping);
 }
 
 /* explain(relation, request_id) */
@@ -103,6 +109,7 @@ reconciler_explain(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	open_table(fcinfo, &table);
 	read_request(&table, PG_GETARG_OID(0), arguments[1], "", &row);
+	arguments[1] = CStringGetTextDatum(row.id);
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(rc_extension_owner(fcinfo), saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_execute_with_args("SELECT item, value FROM reconciler._explain($1, $2)", 2, types, arguments, NULL,
@@ -132,26 +139,26 @@ may_update(Oid relation, const char *column)
 
 /* Sets the status to pending, as the caller and with whatever that sets off */
 static void
-set_pending(const source_table *table, Oid relation, Datum id, const char *status)
+set_pending(const source_table *table, Oid relation, Datum id, const char *word)
 {
 	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		values[2] = {id, CStringGetTextDatum(status)};
+	Datum		values[2] = {id, CStringGetTextDatum(word)};
 	const char *column = quote_identifier(table->names[COLUMN_STATUS]);
+	const char *pending = source_word_of(&table->mapping, "pending");
 	StringInfoData query;
 
 	initStringInfo(&query);
-	appendStringInfo(&query, "UPDATE %s AS t SET %s = 'pending'", table->from, column);
+	appendStringInfo(&query, "UPDATE %s AS t SET %s = %s", table->from, column, quote_literal_cstr(pending));
 	if (table->updated_at[0] != '\0' && may_update(relation, table->updated_at))
-		appendStringInfo(&query, ", %s = pg_catalog.now()", quote_identifier(table->updated_at));
-	appendStringInfo(&query, " WHERE t.%s OPERATOR(pg_catalog.=) $1::%s AND t.%s OPERATOR(pg_catalog.=) $2::%s"
-					 " RETURNING t.%s",
-					 quote_identifier(table->names[COLUMN_ID]), table->id_type, column, table->status_type, column);
+		appendStringInfo(&query, ", %s = %s", quote_identifier(table->updated_at), source_sql_now(table));
+	appendStringInfo(&query, " WHERE %s AND t.%s OPERATOR(pg_catalog.=) $2::%s RETURNING t.%s",
+					 source_sql_id_is(table, "$1"), column, table->status_type, column);
 	if (SPI_execute_with_args(query.data, 2, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "unexpected result of \"%s\"", query.data);
-	if (SPI_processed != 1 || strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), "pending") != 0)
+	if (SPI_processed != 1 || strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), pending) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger of table %s keeps the status at \"%s\"", table_name(relation), status)));
+				 errmsg("a trigger of table %s keeps the status at \"%s\"", table_name(relation), word)));
 }
 
 /* Notes that the request is to be observed again; queues it if it is pending already. False: it is observed */
@@ -198,10 +205,10 @@ reconciler_reopen(PG_FUNCTION_ARGS)
 						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 	read_request(&table, relation, PG_GETARG_DATUM(1), " FOR UPDATE", &row);
 	if (row.status == NULL)
-		row.status = "";
+		row.status = row.word = "";
 	reopened = note_reopening(fcinfo, &table, &row);
 	if (reopened && strcmp(row.status, "pending") != 0)
-		set_pending(&table, relation, PG_GETARG_DATUM(1), row.status);
+		set_pending(&table, relation, CStringGetTextDatum(row.id), row.word);
 	SPI_finish();
 	PG_RETURN_BOOL(reopened);
 }

@@ -9,7 +9,9 @@
 #include "core/net/redact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -40,26 +42,43 @@ source_status_is_open(const char *status)
 	return status != NULL && (strcmp(status, "pending") == 0 || strcmp(status, "detected") == 0);
 }
 
-char *
-source_amount_problem(const char *text, char **digits)
+/* The amount in minor units without zeros before it, into digits */
+static char *
+amount_digits(const char *whole, size_t nwhole, const char *places, size_t nplaces, int decimals)
 {
-	const char *start = text;
-	size_t		len;
-	size_t		fraction = 0;
+	char	   *digits = palloc(nwhole + decimals + 1);
+	size_t		taken = Min(nplaces, (size_t) decimals);
+	size_t		zeros;
+
+	memcpy(digits, whole, nwhole);
+	memcpy(digits + nwhole, places, taken);
+	memset(digits + nwhole + taken, '0', decimals - taken);
+	digits[nwhole + decimals] = '\0';
+	zeros = strspn(digits, "0");
+	return digits + (digits[zeros] == '\0' && zeros > 0 ? zeros - 1 : zeros);
+}
+
+char *
+source_amount_problem(const char *text, int decimals, char **digits)
+{
+	size_t		nwhole = strspn(text, "0123456789");
+	const char *places = text + nwhole + (text[nwhole] == '.' ? 1 : 0);
+	size_t		nplaces = text[nwhole] == '.' ? strspn(places, "0123456789") : 0;
+	char	   *amount;
 
 	*digits = NULL;
-	while (start[0] == '0' && start[1] >= '0' && start[1] <= '9')
-		start++;
-	len = strspn(start, "0123456789");
-	if (start[len] == '.')
-		fraction = 1 + strspn(start + len + 1, "0");
-	if (len == 0 || start[len + fraction] != '\0')
-		return psprintf("expected_amount_minor \"%s\" is not a whole number of minor units", shown(text));
-	if (len == 1 && start[0] == '0')
+	if (nwhole == 0 || places[nplaces] != '\0' || (decimals == 0 && strspn(places, "0") != nplaces))
+		return psprintf(decimals == 0 ? "expected_amount_minor \"%s\" is not a whole number of minor units" :
+						"expected_amount_minor \"%s\" is not a decimal number above 0", shown(text));
+	if (nplaces > (size_t) decimals && strspn(places + decimals, "0") != nplaces - decimals)
+		return psprintf("expected_amount_minor \"%s\" has more than %d decimal places", shown(text), decimals);
+	amount = amount_digits(text, nwhole, places, nplaces, decimals);
+	if (strcmp(amount, "0") == 0)
 		return pstrdup("expected_amount_minor is 0; null would mean any amount");
-	if (len > strlen(AMOUNT_MAX) || (len == strlen(AMOUNT_MAX) && strncmp(start, AMOUNT_MAX, len) > 0))
+	if (strlen(amount) > strlen(AMOUNT_MAX) ||
+		(strlen(amount) == strlen(AMOUNT_MAX) && strcmp(amount, AMOUNT_MAX) > 0))
 		return psprintf("expected_amount_minor \"%s\" exceeds 256 bits", shown(text));
-	*digits = pnstrdup(start, len);
+	*digits = amount;
 	return NULL;
 }
 
@@ -127,42 +146,93 @@ read_text(source_row *row, HeapTuple tuple, TupleDesc desc, const char *name)
 	return text;
 }
 
-static void
-read_expiry(source_row *row, HeapTuple tuple, TupleDesc desc, const char *name)
+/* A time without zone, by the zone that the mapping says; false: it can't be told */
+static bool
+time_in_zone(Timestamp time, const char *zone, TimestampTz *result)
 {
+	if (pg_tzset(zone) == NULL)
+		return false;
+	if (!TIMESTAMP_NOT_FINITE(time) &&
+		(time < MIN_TIMESTAMP + 2 * USECS_PER_DAY || time > END_TIMESTAMP - 2 * USECS_PER_DAY))
+		return false;
+	*result = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, CStringGetTextDatum(zone), TimestampGetDatum(time)));
+	return true;
+}
+
+static void
+read_expiry(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mapping *mapping)
+{
+	const char *name = mapping->names[COLUMN_EXPIRES];
 	Datum		value;
 	Oid			type;
 	bool		isnull;
 
 	if (name[0] == '\0' || !find_value(row, tuple, desc, name, &value, &type, &isnull) || isnull)
 		return;
-	if (type != TIMESTAMPTZOID)
+	if (type != (mapping->zone == NULL ? TIMESTAMPTZOID : TIMESTAMPOID))
 	{
 		row->invalid = psprintf("column \"%s\" has changed its type: detach the table and attach it again", name);
 		return;
 	}
+	if (mapping->zone == NULL)
+		row->expires_at = DatumGetTimestampTz(value);
+	else if (!time_in_zone(DatumGetTimestamp(value), mapping->zone, &row->expires_at))
+	{
+		row->invalid = psprintf("column \"%s\" is no time in zone %s", name, mapping->zone);
+		return;
+	}
 	row->has_expiry = true;
-	row->expires_at = DatumGetTimestampTz(value);
+}
+
+/* Parts of an id, told apart whatever is in them */
+static char *
+read_id(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mapping *mapping)
+{
+	StringInfoData id;
+
+	if (mapping->nids == 1)
+		return read_text(row, tuple, desc, mapping->ids[0]);
+	initStringInfo(&id);
+	for (int i = 0; i < mapping->nids; i++)
+	{
+		char	   *part = read_text(row, tuple, desc, mapping->ids[i]);
+
+		if (part == NULL)
+			return NULL;
+		if (i > 0)
+			appendStringInfoChar(&id, '/');
+		for (char *c = part; *c != '\0'; c++)
+		{
+			if (*c == '%' || *c == '/')
+				appendStringInfoString(&id, *c == '%' ? "%25" : "%2F");
+			else
+				appendStringInfoChar(&id, *c);
+		}
+	}
+	return id.data;
 }
 
 void
-source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const char *const names[SOURCE_COLUMNS])
+source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mapping *mapping)
 {
+	const char *const *names = mapping->names;
 	char	   *amount;
 
 	memset(row, 0, sizeof(*row));
-	row->id = read_text(row, tuple, desc, names[COLUMN_ID]);
-	row->status = read_text(row, tuple, desc, names[COLUMN_STATUS]);
+	row->hides_detected = mapping->hides_detected;
+	row->id = read_id(row, tuple, desc, mapping);
+	row->word = read_text(row, tuple, desc, names[COLUMN_STATUS]);
+	row->status = source_status_of(mapping, row->word);
 	row->chain = read_text(row, tuple, desc, names[COLUMN_CHAIN]);
 	row->network = read_text(row, tuple, desc, names[COLUMN_NETWORK]);
 	row->address = read_text(row, tuple, desc, names[COLUMN_ADDRESS]);
 	row->token = read_text(row, tuple, desc, names[COLUMN_TOKEN]);
-	read_expiry(row, tuple, desc, names[COLUMN_EXPIRES]);
+	read_expiry(row, tuple, desc, mapping);
 	amount = read_text(row, tuple, desc, names[COLUMN_AMOUNT]);
 	if (row->token != NULL && row->token[0] == '\0')
 		row->token = NULL;
 	if (amount != NULL && row->invalid == NULL)
-		row->invalid = source_amount_problem(amount, &row->expected);
+		row->invalid = source_amount_problem(amount, mapping->decimals, &row->expected);
 }
 
 char *

@@ -6,27 +6,16 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "mapping.h"
 #include "utils/timestamp.h"
-
-/* The mapped columns that make up a request, as they stand in the trigger's arguments after source_id */
-typedef enum source_column
-{
-	COLUMN_ID,
-	COLUMN_STATUS,
-	COLUMN_CHAIN,
-	COLUMN_NETWORK,
-	COLUMN_ADDRESS,
-	COLUMN_TOKEN,
-	COLUMN_AMOUNT,
-	COLUMN_EXPIRES,
-	SOURCE_COLUMNS
-} source_column;
 
 /* One row of an attached table; text is NULL for null */
 typedef struct source_row
 {
-	char	   *id;
-	char	   *status;
+	char	   *id;				/* of several columns: joined by "/", in each "%25" for "%" and "%2F" for "/" */
+	const char *status;			/* ours, where the table's word stands for one */
+	const char *word;			/* the status as the table has it */
+	bool		hides_detected; /* as in its mapping */
 	char	   *chain;
 	char	   *network;
 	char	   *address;
@@ -38,18 +27,19 @@ typedef struct source_row
 } source_row;
 
 /*
- * Reads the row. Each name is a column's, "" for none, or "=" and a constant.
- * Calls no function of a type that isn't the server's own, so a superuser may
- * do it with anybody's table.
+ * Reads the row. Calls no function of a type that isn't the server's own, so a
+ * superuser may do it with anybody's table.
  */
-extern void source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc,
-							const char *const names[SOURCE_COLUMNS]);
+extern void source_row_read(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mapping *mapping);
 
 /* Is the status one of an open request? */
 extern bool source_status_is_open(const char *status);
 
-/* NULL, or what makes text no amount of minor units; *digits gets it in plain decimal digits */
-extern char *source_amount_problem(const char *text, char **digits);
+/*
+ * NULL, or what makes text no amount; *digits gets it in minor units, as plain
+ * decimal digits. decimals: how many of its decimal places are minor units.
+ */
+extern char *source_amount_problem(const char *text, int decimals, char **digits);
 
 /* Why a request can't be observed on a network of this kind, or NULL; address and token may be NULL */
 extern char *source_request_problem(const char *kind, const char *network, const char *address, const char *token);

@@ -4,7 +4,8 @@
 
 -- On the application's tables. Arguments: source_id, then the columns id,
 -- status, chain, network, address_canonical, token_contract,
--- expected_amount_minor, expires_at ('': none, '=value': constant).
+-- expected_amount_minor, expires_at ('': none, '=value': constant), then what
+-- else there is to say, in pairs; see _mapping_arguments.
 CREATE FUNCTION queue_request() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_queue_request';
 
@@ -14,8 +15,8 @@ RETURNS TABLE (arrival bigint, request_id text, status text, chain text, network
 	token_contract text, expected numeric, expires_at timestamptz, invalid text)
 LANGUAGE c STRICT ROWS 100000 AS 'MODULE_PATHNAME', 'reconciler_open_requests';
 
--- The requests that are there, in whatever status.
-CREATE FUNCTION _status_of(source_id int, ids text[]) RETURNS TABLE (request_id text, status text)
+-- The requests that are there, in whatever status, and the table's word for it.
+CREATE FUNCTION _status_of(source_id int, ids text[]) RETURNS TABLE (request_id text, status text, word text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'reconciler_status_of';
 
 -- The source of an attached table, or an error.
@@ -37,20 +38,18 @@ END $$;
 -- Our triggers and when they fire. They fire ALWAYS, also where rows arrive by
 -- logical replication: the queue is this server's own, is not replicated, and
 -- must follow the table however its rows change.
-CREATE FUNCTION _create_triggers(source_id int, relation regclass, columns jsonb) RETURNS void
+CREATE FUNCTION _create_triggers(source_id int, relation regclass, columns jsonb, statuses jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
 DECLARE
-	arguments text;
-	changed text;
-	open_new text := format('(NEW.%I IN (''pending'', ''detected''))', columns ->> 'status');
-	open_old text := format('(OLD.%I IN (''pending'', ''detected''))', columns ->> 'status');
+	arguments text := (SELECT string_agg(quote_literal(a.text), ', ' ORDER BY a.n)
+					   FROM unnest(reconciler._mapping_arguments(columns, statuses, true)) WITH ORDINALITY AS a (text, n));
+	changed text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', m.mapped), ' OR ' ORDER BY m.pos, m.n)
+					 FROM reconciler._mapped_columns(columns) AS m WHERE m.pos <= 8 AND m.mapped NOT LIKE '=%');
+	words text := (SELECT string_agg(quote_literal(w), ', ') FROM unnest(reconciler._open_words(statuses)) AS w);
+	open_new text := format('(NEW.%I IN (%s))', columns ->> 'status', words);
+	open_old text := format('(OLD.%I IN (%s))', columns ->> 'status', words);
 	t record;
 BEGIN
-	SELECT string_agg(quote_literal(coalesce(columns ->> r.name, '')), ', ' ORDER BY r.pos),
-		   string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', columns ->> r.name), ' OR ' ORDER BY r.pos)
-			   FILTER (WHERE columns ->> r.name NOT LIKE '=%')
-		INTO arguments, changed
-		FROM reconciler._column_rules() AS r WHERE r.pos <= 8;
 	FOR t IN VALUES
 		('reconciler_insert', 'INSERT', 'FOR EACH ROW WHEN ' || open_new),
 		('reconciler_update', 'UPDATE', format('FOR EACH ROW WHEN ((%s OR %s) AND (%s))', open_old, open_new, changed)),

@@ -30,12 +30,34 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	SELECT 'request.reopened', r.source_id, r.source, r.request_id, r.at, jsonb_build_object('from', r.from_status) FROM reopened AS r
 $$;
 
+-- All that stands against a mapping, or an error.
+CREATE FUNCTION _check_attach(relation regclass, columns jsonb, mapping jsonb, words jsonb, allow_superuser_owner boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	owner name := CASE WHEN allow_superuser_owner IS NOT TRUE THEN reconciler._superuser_owner(relation) END;
+	problems text[] := ARRAY(SELECT reconciler._mapping_problems(relation, mapping));
+	checked boolean := problems = '{}' OR NOT EXISTS (SELECT FROM unnest(problems) AS p WHERE p LIKE 'status: %' OR p LIKE 'id: %');
+BEGIN
+	problems := problems || ARRAY(SELECT reconciler._table_problems(relation, mapping))
+		|| ARRAY(SELECT reconciler._word_problems(relation, mapping, words, owner IS NULL));
+	IF words -> 'expired' = '[]' AND mapping ? 'expires_at' THEN
+		problems := problems || 'status expired has no word, but requests can expire: name one, or let none of them, {"expires_at": null}'::text;
+	END IF;
+	IF problems = '{}' AND owner IS NOT NULL THEN
+		PERFORM reconciler._refuse_superuser(relation, owner);
+	ELSIF problems <> '{}' THEN
+		PERFORM reconciler._refuse_attach(relation, columns, mapping,
+			problems || CASE WHEN owner IS NOT NULL THEN ARRAY[format('it belongs to %I, a superuser', owner)] END, checked AND owner IS NULL);
+	END IF;
+END $$;
+
 -- The part of attach that runs with the extension owner's rights; the caller's are checked.
-CREATE FUNCTION _attach(relation regclass, columns jsonb, allow_superuser_owner boolean, reopen boolean) RETURNS int
+CREATE FUNCTION _attach(relation regclass, columns jsonb, allow_superuser_owner boolean, reopen boolean,
+	statuses jsonb DEFAULT NULL) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	mapping jsonb;
-	problems text[];
+	words jsonb := reconciler._complete_statuses(statuses);
 	new_id int;
 	networks jsonb := reconciler._networks_as_they_are();
 BEGIN
@@ -45,24 +67,15 @@ BEGIN
 			HINT = format('To attach it with other columns, first: SELECT reconciler.detach(%L);', relation::text);
 	END IF;
 	mapping := reconciler._complete_mapping(relation, columns);
-	problems := ARRAY(SELECT reconciler._mapping_problems(relation, mapping));
-	IF problems = '{}' THEN
-		problems := ARRAY(SELECT reconciler._table_problems(relation, mapping));
-	END IF;
-	IF problems <> '{}' THEN
-		PERFORM reconciler._refuse_attach(relation, columns, problems);
-	END IF;
-	IF reconciler._superuser_owner(relation) IS NOT NULL AND allow_superuser_owner IS NOT TRUE THEN
-		PERFORM reconciler._refuse_superuser(relation, reconciler._superuser_owner(relation));
-	END IF;
+	PERFORM reconciler._check_attach(relation, columns, mapping, words, allow_superuser_owner);
 	-- Those that came with a copy of another table
 	PERFORM reconciler._drop_triggers(relation);
 	DELETE FROM reconciler.former_sources AS f WHERE f.relation = _attach.relation RETURNING f.source_id INTO new_id;
 	new_id := coalesce(new_id, nextval('reconciler.sources_source_id_seq')::int);
-	INSERT INTO reconciler.sources (source_id, relation, columns, superuser_owner)
-		VALUES (new_id, relation, mapping, allow_superuser_owner);
+	INSERT INTO reconciler.sources (source_id, relation, columns, statuses, arguments, superuser_owner)
+		VALUES (new_id, relation, mapping, words, reconciler._mapping_arguments(mapping, words, false), allow_superuser_owner);
 	-- The table is locked against writers: what is there and what comes make up everything.
-	PERFORM reconciler._create_triggers(new_id, relation, mapping);
+	PERFORM reconciler._create_triggers(new_id, relation, mapping, words);
 	IF reopen THEN
 		PERFORM reconciler._note_reopenings(new_id);
 	END IF;
@@ -70,6 +83,8 @@ BEGIN
 	-- One that was attached before may have left its number.
 	DELETE FROM reconciler.resyncs AS k WHERE k.source_id = new_id;
 	INSERT INTO reconciler.resyncs VALUES (new_id, 0, 0, clock_timestamp(), '{}', networks);
+	PERFORM reconciler._warn_of_checks(relation, mapping, words);
+	PERFORM reconciler._warn_of_closed(relation, mapping, words);
 	RETURN new_id;
 END $$;
 
@@ -88,7 +103,7 @@ END $$;
 
 -- With the caller's rights: the caller must own the table.
 CREATE FUNCTION attach(relation regclass, columns jsonb DEFAULT '{}', allow_superuser_owner boolean DEFAULT false,
-	reopen boolean DEFAULT false) RETURNS int
+	reopen boolean DEFAULT false, statuses jsonb DEFAULT NULL) RETURNS int
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_attach';
 
 CREATE FUNCTION detach(relation regclass) RETURNS void
@@ -140,8 +155,8 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_reopen';
 
 COMMENT ON FUNCTION reopen(regclass, text) IS
 'Sets a request to pending that reconciler has confirmed or expired, and has it observed again, which no other change of its status does; the caller needs UPDATE on the status. False: it is being observed';
-COMMENT ON FUNCTION attach(regclass, jsonb, boolean, boolean) IS
-'Attaches a table, with the requests that are in it; with reopen also those that were confirmed or had expired when it was attached before; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none';
+COMMENT ON FUNCTION attach(regclass, jsonb, boolean, boolean, jsonb) IS
+'Attaches a table, with the requests that are in it; with reopen also those that were confirmed or had expired when it was attached before; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none, an array for a key of several columns, {"column": …, "decimals": …} for amounts in whole coins, {"column": …, "zone": …} for times without a zone; statuses maps pending, detected, confirmed and expired to the table''s words for them';
 COMMENT ON FUNCTION detach(regclass) IS 'Detaches a table and leaves it as it was';
 COMMENT ON FUNCTION create_table(text, name, boolean) IS
 'Creates an ordinary table for payment requests, which belongs to the caller, and attaches it';

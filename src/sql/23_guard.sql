@@ -21,8 +21,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 		JOIN reconciler.sources AS s ON s.relation = p.relid
 		WHERE d.classid = 'pg_class'::regclass
 	UNION
-	SELECT s.* FROM command AS d CROSS JOIN reconciler.sources AS s CROSS JOIN LATERAL jsonb_each_text(s.columns) AS m
-		WHERE d.classid = 'pg_type'::regclass AND reconciler._base_type(s.relation, m.value) = d.objid
+	SELECT s.* FROM command AS d CROSS JOIN reconciler.sources AS s
+		CROSS JOIN LATERAL reconciler._mapped_columns(s.columns) AS m
+		WHERE d.classid = 'pg_type'::regclass AND reconciler._base_type(s.relation, m.mapped) = d.objid
 $$;
 
 -- ENABLE TRIGGER after DISABLE TRIGGER leaves ours firing for less than they must. What happened meanwhile is looked for.
@@ -70,9 +71,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p, true FROM reconciler._mapping_problems(s.relation, s.columns) AS p
 	UNION ALL
 	-- pg_restore --clean drops keys before their tables, hence no error.
-	SELECT p, p NOT LIKE 'column % (id) must be %' AND p NOT LIKE 'its owner %'
+	SELECT p, p NOT LIKE 'column% (id) must be %' AND p NOT LIKE 'its owner %'
 		FROM reconciler._table_problems(s.relation, s.columns) AS p
 		WHERE p NOT LIKE 'it has inheritance children%' AND p NOT LIKE 'it is a partition%'
+	UNION ALL
+	SELECT p, p NOT LIKE '%, to which foreign key %' FROM reconciler._word_problems(s.relation, s.columns, s.statuses,
+			reconciler._superuser_owner(s.relation) IS NULL OR s.superuser_owner) AS p
 	UNION ALL
 	SELECT format('%I, to whom it would belong, is a superuser', reconciler._superuser_owner(s.relation)), true
 		WHERE reconciler._superuser_owner(s.relation) IS NOT NULL AND NOT s.superuser_owner
@@ -137,7 +141,7 @@ BEGIN
 		FOR lost IN
 			SELECT s.relation, p FROM reconciler.sources AS s
 				CROSS JOIN LATERAL reconciler._table_problems(s.relation, s.columns) AS p
-			WHERE p LIKE 'column % (id) must be %'
+			WHERE p LIKE 'column% (id) must be %'
 		LOOP
 			RAISE WARNING USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('reconciler will not work well with table %s: %s', lost.relation, lost.p);

@@ -29,6 +29,12 @@ CREATE TYPE _wanted AS (
 	followed boolean
 );
 
+-- Do its rows say pending, whatever was detected? Then history says it.
+CREATE FUNCTION _hides_detected(source_id int) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.statuses -> 'detected' = '[]' FROM reconciler.sources AS s WHERE s.source_id = $1
+$$;
+
 -- Where the queue differs from a table; by the calling statement's snapshot, for
 -- both. The queue's statistics are as good as none just when this matters: a
 -- nested loop over what is taken for an empty table would never end.
@@ -38,12 +44,15 @@ LANGUAGE sql STABLE ROWS 100000 SET search_path = pg_catalog, pg_temp SET enable
 SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 	WITH found AS MATERIALIZED (
 		SELECT o.*, coalesce((
+			SELECT t.to_status FROM reconciler.transitions AS t
+			WHERE t.source_id = $1 AND t.request_id = o.request_id AND o.status = 'pending' AND reconciler._hides_detected($1)
+			ORDER BY t.transition_id DESC LIMIT 1), '') = 'detected' AS detected, coalesce((
 			SELECT reconciler._is_over(t.to_status, t.reason, t.at, o.expires_at) FROM reconciler.transitions AS t
 			WHERE t.source_id = $1 AND t.request_id = o.request_id
 			ORDER BY t.transition_id DESC LIMIT 1), false) AS over
 		FROM reconciler._open_requests($1) AS o
 	), wanted AS MATERIALIZED (
-		SELECT o.arrival, o.request_id, o.status, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
+		SELECT o.arrival, o.request_id, CASE WHEN o.detected THEN 'detected' ELSE o.status END, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
 			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,

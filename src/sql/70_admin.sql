@@ -27,16 +27,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		ELSE 'the next look' END
 $$;
 
--- One sentence: why an open request isn't queued.
-CREATE FUNCTION _why_not_queued(of_source int, relation regclass, id text) RETURNS text
+-- One sentence: why a status is no open one.
+CREATE FUNCTION _not_open(of_source int, word text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(
+	SELECT format('nothing: status %s is not one of the open ones (%s)', coalesce('"' || $2 || '"', 'null'),
+				  array_to_string(reconciler._open_words(s.statuses), ', '))
+	FROM reconciler.sources AS s WHERE s.source_id = $1
+$$;
+
+CREATE FUNCTION _status_and_word(status text, word text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT $1 || CASE WHEN $1 NOT IN ($2, '"' || $2 || '"') THEN format(' (the table says "%s")', $2) ELSE '' END
+$$;
+
+-- One sentence: why a request isn't queued.
+CREATE FUNCTION _why_not_queued(of_source int, relation regclass, id text, status text, word text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN $4 IN ('confirmed', 'expired') THEN 'nothing: it is closed'
+				WHEN coalesce($4 NOT IN ('pending', 'detected'), true) THEN reconciler._not_open($1, $5) ELSE coalesce(
 		(SELECT CASE WHEN t.to_status NOT IN ('pending', 'detected') THEN
 				format('nothing: it was set to %s at %s (%s) and is not observed again, until it is reopened: SELECT reconciler.reopen(%L, %L)',
 					   t.to_status, t.at, t.reason, $2::text, $3) END
 		 FROM reconciler.transitions AS t WHERE t.source_id = $1 AND t.request_id = $3
 		 ORDER BY t.transition_id DESC LIMIT 1),
-		format('it is open but not queued: SELECT reconciler.resync(%L)', $2::text))
+		format('it is open but not queued: SELECT reconciler.resync(%L)', $2::text)) END
 $$;
 
 -- The caller must be able to read the request.
@@ -49,13 +63,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	of_source int := reconciler._source_id(relation);
 	of_request text := request_id;
-	current_status text;
+	now_is record;		-- its status, and the table's word for it
 	q reconciler.queue;
 	n reconciler.networks;
 	b reconciler.batches;
 	s reconciler.network_state;
 BEGIN
-	SELECT r.status INTO current_status FROM reconciler._status_of(of_source, ARRAY[of_request]) AS r;
+	SELECT r.status, r.word INTO now_is FROM reconciler._status_of(of_source, ARRAY[of_request]) AS r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
 			MESSAGE = format('table %s has no request %s', _explain.relation, of_request),
@@ -73,11 +87,10 @@ BEGIN
 	END IF;
 	SELECT * INTO s FROM reconciler.network_state AS k WHERE k.network_id = q.network_id;
 
-	RETURN QUERY SELECT 'status', current_status;
+	RETURN QUERY SELECT 'status', reconciler._status_and_word(coalesce(q.status, now_is.status), now_is.word);
 	IF q.seq IS NULL THEN
-		RETURN QUERY SELECT 'waits for', CASE WHEN current_status IN ('pending', 'detected')
-			THEN reconciler._why_not_queued(of_source, _explain.relation, of_request)
-			ELSE 'nothing: it is closed' END;
+		RETURN QUERY SELECT 'waits for',
+			reconciler._why_not_queued(of_source, _explain.relation, of_request, now_is.status, now_is.word);
 	ELSE
 		RETURN QUERY SELECT v.item, v.value FROM (VALUES
 			('waits for', reconciler._waits_for(q, n, b, s)),
