@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "core/engine/cycle_log.h"
+#include "core/outbox/hosts.h"
 #include "guc.h"
 
 /* Longest reconciler.worker_id, in bytes */
@@ -39,6 +40,10 @@ static int	request_timeout;
 static int	expiry_grace;
 static int	event_retention;
 static int	event_retention_limit;
+static int	webhook_timeout;
+static int	webhook_retry;
+static int	webhook_give_up;
+static char *webhook_hosts;
 
 /* Splits a list of database names; names keep their case. NULL: not a list */
 static bool
@@ -217,6 +222,50 @@ define_event_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static bool
+check_webhook_hosts(char **newval, void **extra, GucSource source)
+{
+	char	   *problem;
+	rc_hosts   *hosts = rc_hosts_parse(*newval, &problem);
+
+	(void) extra;
+	(void) source;
+	if (hosts == NULL)
+	{
+		GUC_check_errdetail("%s", problem);
+		free(problem);
+		return false;
+	}
+	rc_hosts_free(hosts);
+	return true;
+}
+
+static void
+define_webhook_settings(void)
+{
+	DefineCustomStringVariable("reconciler.webhook_hosts",
+							   "The hosts that webhooks may be sent to.",
+							   "A comma-separated list of names (also *.example.com, or * for all), addresses and networks (10.0.0.0/8). Empty: all hosts. "
+							   "Loopback, private and link-local addresses must be listed as addresses or networks in any case.",
+							   &webhook_hosts, "",
+							   PGC_SIGHUP, 0, check_webhook_hosts, NULL, NULL);
+	DefineCustomIntVariable("reconciler.webhook_timeout",
+							"How long the receiver of a webhook may take to answer.",
+							NULL,
+							&webhook_timeout, 10000, 100, 10 * 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("reconciler.webhook_retry",
+							"How long after a webhook's first failure it is tried again.",
+							"Each further pause is three times as long, at most four hours.",
+							&webhook_retry, 5000, 10, MS_PER_HOUR,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("reconciler.webhook_give_up",
+							"How long after its first failure a webhook is given up.",
+							NULL,
+							&webhook_give_up, 3 * 24 * 3600, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 rc_guc_define(bool preloading)
 {
@@ -231,6 +280,7 @@ rc_guc_define(bool preloading)
 	define_worker_settings();
 	define_claim_settings();
 	define_event_settings();
+	define_webhook_settings();
 
 	/* Reserving the prefix would throw away the two settings that can't be defined */
 	if (preloading)

@@ -300,7 +300,10 @@ AS $$
 	WHERE b.lease_role = role AND b.lease_token IS NOT NULL;
 	UPDATE reconciler.cursor_leases AS l
 	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
-	WHERE l.lease_role = role AND l.lease_token IS NOT NULL
+	WHERE l.lease_role = role AND l.lease_token IS NOT NULL;
+	UPDATE reconciler.webhook_deliveries AS d
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity'
+	WHERE d.lease_role = role AND d.lease_token IS NOT NULL
 $$;
 
 COMMENT ON FUNCTION _release_role(oid) IS 'Ends all leases that sessions of a role hold';

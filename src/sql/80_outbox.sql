@@ -448,7 +448,8 @@ BEGIN
 		SELECT (o.e).event_id
 		FROM (SELECT e FROM reconciler.events AS e ORDER BY e.event_id LIMIT most) AS o
 		WHERE (o.e).at < too_old
-			OR ((o.e).at < old AND NOT EXISTS (SELECT FROM reconciler.event_consumers AS c WHERE NOT reconciler._is_read(c.place, o.e))));
+			OR ((o.e).at < old AND NOT EXISTS (SELECT FROM reconciler.event_consumers AS c WHERE NOT reconciler._is_read(c.place, o.e))
+				AND NOT EXISTS (SELECT FROM reconciler.webhook_place AS w WHERE NOT reconciler._is_read(w.place, o.e))));
 END $$;
 
 COMMENT ON FUNCTION _retirable(int) IS 'Those of the oldest events that need not be kept any longer';
@@ -478,8 +479,8 @@ BEGIN
 			HINT = 'Is it still read? reconciler.event_retention_limit says how long events wait for it.';
 	END LOOP;
 	DELETE FROM reconciler.events AS e WHERE e.event_id = ANY (retired);
-	RETURN cardinality(retired) = most;
+	RETURN reconciler._retire_deliveries(most) OR cardinality(retired) = most;
 END $$;
 
 COMMENT ON FUNCTION retire_events(text) IS
-'Called by each worker about once a minute: deletes the oldest events that need not be kept, a few thousand a call. True: there may be more';
+'Called by each worker about once a minute: deletes the oldest events and dead letters that need not be kept, a few thousand a call. True: there may be more';

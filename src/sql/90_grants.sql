@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
 			'take_budget', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
 			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens',
-			'retire_events')
+			'retire_events', 'webhooks_due', 'claim_webhook', 'finish_webhook')
 	ORDER BY p.proname
 $$;
 
@@ -121,6 +121,7 @@ GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks
 -- Which these views call
 GRANT EXECUTE ON FUNCTION _redact_url(text), _kinds(), _kind(text), _in_time(networks), stat_get_workers(), _leases(),
 	_stat_workers(), _stat_networks(), _stat_endpoints(), _quantile(bigint[], double precision) TO pg_monitor;
+GRANT SELECT ON webhook_status, webhook_dead_letters TO pg_monitor;
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
 COMMENT ON TABLE cursor_leases IS 'The leases of the cursors of networks that are followed; see the view leases';
@@ -136,6 +137,9 @@ SELECT pg_catalog.pg_extension_config_dump('former_sources', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions', '');
 SELECT pg_catalog.pg_extension_config_dump('events', '');
 SELECT pg_catalog.pg_extension_config_dump('event_consumers', '');
+SELECT pg_catalog.pg_extension_config_dump('webhooks', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook_place', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook_deliveries', '');
 SELECT pg_catalog.pg_extension_config_dump('payments', '');
 SELECT pg_catalog.pg_extension_config_dump('cursors', '');
 SELECT pg_catalog.pg_extension_config_dump('cursor_blocks', '');
@@ -144,3 +148,4 @@ SELECT pg_catalog.pg_extension_config_dump('sources_source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('transitions_transition_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('payments_payment_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('events_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('webhooks_webhook_id_seq', '');

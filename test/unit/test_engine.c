@@ -126,6 +126,12 @@ run(void *ctx, const rc_statement *statement, const char *const *args, rc_rows *
 	script	   *script = ctx;
 	const char *due[] = {"60000"};
 
+	/* What has nothing to do with networks isn't counted */
+	if (strcmp(statement->name, "webhooks_due") == 0)
+	{
+		memset(rows, 0, sizeof(*rows));
+		return RC_STORE_OK;
+	}
 	assert_true(script->calls < MAX_CALLS);
 	script->names[script->calls++] = statement->name;
 	if (rows != NULL)

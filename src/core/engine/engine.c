@@ -9,6 +9,7 @@
 #include "core/base/memory.h"
 #include "core/chain/chain.h"
 #include "core/chain/look.h"
+#include "core/outbox/webhooks.h"
 #include "core/protocol/protocol.h"
 
 /* Batches of one network that a worker has under lease at a time: hides the round trip to the endpoint */
@@ -69,6 +70,7 @@ struct engine
 	const rc_engine_options *options;
 	rc_http    *http;
 	network_loop *loops;
+	rc_webhooks *webhooks;
 	rc_state	state;
 	rc_counters counters;
 	char		networks[RC_PROGRESS_SIZE]; /* that it waits for */
@@ -700,6 +702,8 @@ maintain(engine *engine)
 static bool
 in_flight(engine *engine)
 {
+	if (rc_webhooks_in_flight(engine->webhooks))
+		return true;
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 		if (loop->ncycles > 0 || loop->follow != NULL)
 			return true;
@@ -729,6 +733,8 @@ time_to_wait(engine *engine)
 	int64_t		until = engine->refresh_at_ms;
 	int64_t		now = rc_now_ms();
 
+	if (engine->available && rc_webhooks_next_ms(engine->webhooks) < until)
+		until = rc_webhooks_next_ms(engine->webhooks);
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
 		int64_t		claim_ms = next_claim_ms(loop);
@@ -767,6 +773,7 @@ static void
 release_all(engine *engine)
 {
 	publish(engine, RC_STATE_STOPPING);
+	rc_webhooks_free(engine->webhooks);
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 		end_looks(loop);
 	report(engine, true);
@@ -786,6 +793,7 @@ rc_engine_run(const rc_engine_options *options)
 	engine		engine = {.options = options};
 
 	engine.http = rc_http_create(options->host);
+	engine.webhooks = rc_webhooks_start(engine.http, options->host, options->store, options->worker_id);
 	publish(&engine, RC_STATE_STARTING);
 	while (!stopping(&engine))
 	{
@@ -793,6 +801,7 @@ rc_engine_run(const rc_engine_options *options)
 		maintain(&engine);
 		renew_leases(&engine);
 		claim_everywhere(&engine);
+		rc_webhooks_step(engine.webhooks, engine.available && !stopping(&engine));
 		if (options->once && engine.available && engine.exhausted && !in_flight(&engine))
 			break;
 		if (stopping(&engine))

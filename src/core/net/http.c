@@ -2,7 +2,9 @@
 #include "core/net/http_internal.h"
 #include "core/net/redact.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +28,10 @@ struct rc_transfer
 	rc_buffer	body;
 	size_t		max_response;
 	bool		too_large;
+	bool		discard_body;
+	bool		(*may_connect) (void *arg, const struct sockaddr *address);
+	void	   *may_connect_arg;
+	bool		refused;		/* may_connect has said no */
 	long		timeout_ms;
 	rc_meter   *meter;
 	char		error[CURL_ERROR_SIZE];
@@ -135,6 +141,8 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	rc_transfer *transfer = arg;
 	size_t		len = size * count;
 
+	if (transfer->discard_body)
+		return len;
 	if (len > transfer->max_response - transfer->body.len)
 	{
 		transfer->too_large = true;
@@ -142,6 +150,58 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	}
 	rc_buffer_append(&transfer->body, data, len);
 	return len;
+}
+
+/* curl is about to connect to an address that it has found for the host's name */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	rc_transfer *transfer = arg;
+
+	if (purpose != CURLSOCKTYPE_IPCXN || !transfer->may_connect(transfer->may_connect_arg, &address->addr))
+	{
+		transfer->refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* curl is about to send the request, on a connection that may be another transfer's */
+static int
+on_before_request(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	rc_transfer *transfer = arg;
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	bool		allowed = false;
+
+	(void) local;
+	(void) remote_port;
+	(void) local_port;
+	if (inet_pton(AF_INET, remote, &v4.sin_addr) == 1)
+		allowed = transfer->may_connect(transfer->may_connect_arg, (const struct sockaddr *) &v4);
+	else if (inet_pton(AF_INET6, remote, &v6.sin6_addr) == 1)
+		allowed = transfer->may_connect(transfer->may_connect_arg, (const struct sockaddr *) &v6);
+	transfer->refused |= !allowed;
+	return allowed ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+#endif
+
+/* Has every address judged, however curl has come to it */
+static void
+set_may_connect(CURL *easy, rc_transfer *transfer)
+{
+	(void) curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	(void) curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	(void) curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075000
+	(void) curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_before_request);
+	(void) curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+#else
+	/* Then a connection that was made for something else can't be judged */
+	(void) curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+#endif
 }
 
 /* A curl multi handle on the host's wait function */
@@ -287,6 +347,10 @@ set_request_options(CURL *easy, rc_transfer *transfer, const rc_http_request *re
 		(void) curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
 		(void) curl_easy_setopt(easy, CURLOPT_USERPWD, request->userpwd);
 	}
+	for (const char *const *header = request->headers; header != NULL && *header != NULL; header++)
+		transfer->headers = curl_slist_append(transfer->headers, *header);
+	if (request->may_connect != NULL)
+		set_may_connect(easy, transfer);
 	if (request->body != NULL)
 	{
 		transfer->request_body = rc_malloc(request->body_len + 1);
@@ -337,6 +401,9 @@ rc_http_start(rc_http *http, const rc_http_request *request, rc_http_done done, 
 	transfer->max_response = request->max_response > 0 ? request->max_response : DEFAULT_MAX_RESPONSE;
 	transfer->timeout_ms = request->timeout_ms;
 	transfer->meter = request->meter;
+	transfer->discard_body = request->discard_body;
+	transfer->may_connect = request->may_connect;
+	transfer->may_connect_arg = request->may_connect_arg;
 	transfer->done = done;
 	transfer->arg = arg;
 	transfer->next = http->transfers;
@@ -420,6 +487,9 @@ transfer_failure(rc_transfer *transfer, CURLcode code)
 
 	if (transfer->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return rc_failure_make(RC_FAILURE_MALFORMED, "the answer is larger than %zu bytes", transfer->max_response);
+	/* Another of the host's addresses may have been allowed */
+	if (transfer->refused && code != CURLE_OK && time_of(transfer->easy, CURLINFO_CONNECT_TIME_T) == 0)
+		return rc_failure_make(RC_FAILURE_REFUSED, "the host's address is none that may be connected to");
 	switch (code)
 	{
 		case CURLE_OK:

@@ -7,6 +7,8 @@
 #include "core/net/failure.h"
 #include "core/net/meter.h"
 
+struct sockaddr;
+
 typedef struct rc_http rc_http;
 typedef struct rc_transfer rc_transfer;
 typedef struct rc_timer rc_timer;
@@ -20,6 +22,16 @@ typedef struct rc_http_request
 	long		timeout_ms;		/* whole transfer; connecting gets at most half */
 	size_t		max_response;	/* bytes; 0: the default cap of 32 MiB */
 	rc_meter   *meter;			/* counts it; must outlive the transfer. NULL: nobody does */
+	const char *const *headers; /* more of them, "name: value"; ended by NULL, or NULL */
+	bool		discard_body;	/* the status is enough */
+
+	/*
+	 * May the address be connected to? Asked for each that is really about to
+	 * be, and again for a connection that is used anew; there is no proxy
+	 * then. NULL: any. Called with libcurl below it: must not throw.
+	 */
+	bool		(*may_connect) (void *arg, const struct sockaddr *address);
+	void	   *may_connect_arg;
 } rc_http_request;
 
 typedef struct rc_http_response
