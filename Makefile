@@ -6,6 +6,7 @@
 #   make test            everything: check-unit check-regress check-isolation check-tap
 #   make bench           figures, as ratios
 #   make mutate          whether the tests notice every change of the state machine
+#   make test-versions   make test with every PostgreSQL that Debian has (chroots; root only; long)
 #   make test-fresh      make demo as the first command on bare machines (chroots; root only)
 #   make lint format     what reviewers ask for
 #
@@ -28,7 +29,7 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test test-fresh demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
+.PHONY: setup test test-fresh test-versions demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
 .DEFAULT_GOAL := all
 
 setup:
@@ -36,6 +37,14 @@ setup:
 
 test-fresh:
 	@$(top)/test/fresh $(FRESH)
+
+# 16 is in no release of Debian.
+VERSIONS ?= bookworm:pg15 trixie:pg17 sid:pg18 experimental:pg19
+VERSIONS_TARGET ?= test
+
+test-versions:
+	@FRESH_AT_A_TIME=1 $(top)/test/fresh $(addsuffix :$(VERSIONS_TARGET),$(VERSIONS))
+	@echo '# PostgreSQL 16 was not tried: no release of Debian has it'
 
 test demo bench mutate $(checks): setup
 	@$(top)/test/as-user $(MAKE) --no-print-directory run-$@
