@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,6 +15,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #if PG_VERSION_NUM >= 170000
@@ -57,6 +59,17 @@ rc_wait_event(uint32 *cache, const char *name)
 #endif
 	}
 	return *cache;
+}
+
+/* The sequence of an identity column */
+static inline Oid
+rc_identity_sequence(Relation relation, AttrNumber column)
+{
+#if PG_VERSION_NUM >= 170000
+	return getIdentitySequence(relation, column, true);
+#else
+	return getIdentitySequence(RelationGetRelid(relation), column, true);
+#endif
 }
 
 static inline bool

@@ -1,11 +1,12 @@
 /* queue_layout.c: how the queue's table is made, kept for the session until its definition changes */
 #include "queue_layout.h"
 
+#include "compat.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -59,7 +60,7 @@ find_columns(queue_layout *layout, Relation queue)
 			return false;
 	}
 	layout->ncolumns = RelationGetNumberOfAttributes(queue);
-	layout->sequence = getIdentitySequence(layout->queue, layout->columns[QUEUE_SEQ], true);
+	layout->sequence = rc_identity_sequence(queue, layout->columns[QUEUE_SEQ]);
 	return OidIsValid(layout->sequence);
 }
 
