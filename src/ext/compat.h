@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/tableam.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
@@ -69,6 +70,17 @@ rc_identity_sequence(Relation relation, AttrNumber column)
 	return getIdentitySequence(relation, column, true);
 #else
 	return getIdentitySequence(RelationGetRelid(relation), column, true);
+#endif
+}
+
+/* Deletes a row that the snapshot sees, after waiting for whoever changes it */
+static inline TM_Result
+rc_table_delete(Relation relation, ItemPointer place, CommandId command, Snapshot snapshot, TM_FailureData *failure)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_delete(relation, place, command, 0, snapshot, InvalidSnapshot, true, failure);
+#else
+	return table_tuple_delete(relation, place, command, snapshot, InvalidSnapshot, true, failure, false);
 #endif
 }
 

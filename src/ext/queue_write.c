@@ -6,6 +6,9 @@
  */
 #include "queue_write.h"
 
+#include "compat.h"
+
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -218,8 +221,7 @@ queue_delete(int32 source_id, const char *request_id)
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
 		found = find_row(layout, queue, source_id, request_id, snapshot, &place);
 		if (found)
-			result = table_tuple_delete(queue, &place, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true,
-										&failure, false);
+			result = rc_table_delete(queue, &place, GetCurrentCommandId(true), snapshot, &failure);
 		UnregisterSnapshot(snapshot);
 	}
 	table_close(queue, NoLock);
