@@ -268,8 +268,8 @@ make_queue_row(queue_row *queued, int32 source_id, const source_row *row)
 	queued->network_id = network->network_id;
 	if (!registered)
 	{
-		queued->chain = row->chain != NULL ? row->chain : "";
-		queued->network = row->network != NULL ? row->network : "";
+		queued->chain = source_unregistered_name(row->chain);
+		queued->network = source_unregistered_name(row->network);
 	}
 	queued->address = row->address;
 	queued->token = row->token;

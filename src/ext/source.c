@@ -19,6 +19,9 @@
 /* Longer values are cut in messages */
 #define SHOWN_BYTES 60
 
+/* One more than the name of a network may have: what is cut off could not make it one, but the index entry too long */
+#define UNREGISTERED_LETTERS 101
+
 /* 2^256 - 1: amounts are uint256 (EVM word) */
 #define AMOUNT_MAX "115792089237316195423570985008687907853269984665640564039457584007913129639935"
 
@@ -181,7 +184,8 @@ read_expiry(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mappi
 		row->invalid = psprintf("column \"%s\" is no time in zone %s", name, mapping->zone);
 		return;
 	}
-	row->has_expiry = true;
+	/* It never expires, as one without */
+	row->has_expiry = !TIMESTAMP_IS_NOEND(row->expires_at);
 }
 
 /* Parts of an id, told apart whatever is in them */
@@ -210,6 +214,14 @@ read_id(source_row *row, HeapTuple tuple, TupleDesc desc, const source_mapping *
 		}
 	}
 	return id.data;
+}
+
+char *
+source_unregistered_name(const char *name)
+{
+	if (name == NULL)
+		return "";
+	return pnstrdup(name, pg_mbcharcliplen(name, (int) strlen(name), UNREGISTERED_LETTERS));
 }
 
 void

@@ -41,6 +41,9 @@ extern bool source_status_is_open(const char *status);
  */
 extern char *source_amount_problem(const char *text, int decimals, char **digits);
 
+/* A chain's or network's name as it is kept where no network of that name is registered; name may be NULL */
+extern char *source_unregistered_name(const char *name);
+
 /* Why a request can't be observed on a network of this kind, or NULL; address and token may be NULL */
 extern char *source_request_problem(const char *kind, const char *network, const char *address, const char *token);
 

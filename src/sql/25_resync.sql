@@ -54,8 +54,8 @@ SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 	), wanted AS MATERIALIZED (
 		SELECT o.arrival, o.request_id, CASE WHEN o.detected THEN 'detected' ELSE o.status END, n.network_id, o.expected, o.address, o.token_contract, o.expires_at,
 			coalesce(o.invalid, reconciler._request_problem(n.kind, n.network, o.address, o.token_contract)) AS invalid,
-			CASE WHEN n.network_id = 0 THEN coalesce(o.chain, '') END AS chain,
-			CASE WHEN n.network_id = 0 THEN coalesce(o.network, '') END AS network,
+			CASE WHEN n.network_id = 0 THEN left(coalesce(o.chain, ''), 101) END AS chain,
+			CASE WHEN n.network_id = 0 THEN left(coalesce(o.network, ''), 101) END AS network,
 			reconciler._queue_key(n, o.address, o.token_contract) AS key,
 			reconciler._is_followed(n, o.token_contract) AS followed
 		FROM found AS o
