@@ -6,9 +6,18 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
+#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(reconciler_is_restricted);
+PG_FUNCTION_INFO_V1(reconciler_library_version);
+
+/* Which may be another one than that of the SQL objects */
+Datum
+reconciler_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(RC_VERSION));
+}
 
 /* Is this code that the session's user doesn't run as himself? */
 Datum

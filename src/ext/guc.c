@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "datatype/timestamp.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
@@ -38,6 +39,7 @@ static int	lease_duration;
 static int	poll_interval;
 static int	request_timeout;
 static int	expiry_grace;
+static int	retention;
 static int	event_retention;
 static int	event_retention_limit;
 static int	webhook_timeout;
@@ -135,6 +137,17 @@ check_worker_id(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+static bool
+check_retention(int *newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (*newval == 0 || *newval >= SECS_PER_DAY)
+		return true;
+	GUC_check_errdetail("It must be 0, or at least a day.");
+	return false;
+}
+
 /* Settings that are fixed when the server starts */
 static void
 define_start_settings(void)
@@ -210,6 +223,11 @@ define_claim_settings(void)
 static void
 define_event_settings(void)
 {
+	DefineCustomIntVariable("reconciler.retention",
+							"How long history and payments of ended requests are kept.",
+							"0 keeps them for ever; else at least a day. What keeps a request from being confirmed twice stays.",
+							&retention, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, check_retention, NULL, NULL);
 	DefineCustomIntVariable("reconciler.event_retention",
 							"How long events are kept that every consumer has acknowledged.",
 							NULL,

@@ -236,7 +236,8 @@ CREATE TABLE transitions (
 	"session_user" text DEFAULT session_user,		-- and the role that it is
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	network_id int,
-	tip_time timestamptz		-- of the newest block that the worker knew
+	tip_time timestamptz,		-- of the newest block that the worker knew
+	missing_since timestamptz	-- of the last one of a request: it isn't in its table; see prune
 );
 CREATE INDEX transitions_request ON transitions (source_id, request_id, transition_id);
 CREATE INDEX transitions_at ON transitions USING brin (at) WITH (pages_per_range = 32);

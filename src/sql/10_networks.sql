@@ -29,6 +29,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 				 ('request_timeout', '5s', interval '1 millisecond'),
 				 ('expiry_grace', '1h', interval '1 second'),
 				 ('event_retention', '7d', interval '1 second'),
+				 ('retention', '0', interval '1 second'),
 				 ('event_retention_limit', '30d', interval '1 second'),
 				 ('webhook_timeout', '10s', interval '1 millisecond'),
 				 ('webhook_retry', '5s', interval '1 millisecond'),

@@ -146,6 +146,7 @@ BEGIN
 		changes := changes + reconciler._try_resync(s);
 	END LOOP;
 	PERFORM reconciler._forget_workers(interval '1 day');
+	PERFORM reconciler._prune_some();
 	IF changes > 0 THEN
 		RAISE LOG 'resync worker_id=% changes=%', reconciler._log_value(worker_id), changes;
 	END IF;

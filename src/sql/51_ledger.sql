@@ -174,14 +174,23 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+	v_id bigint;
 BEGIN
 	INSERT INTO reconciler.payments AS p (network_id, source_id, source, request_id, chain, network, kind, txid, ordinal,
 										  key, sender, amount, block_height, block_hash, block_time)
 	SELECT n.network_id, s.source_id, s.relation::text, _take_credit.request_id, n.chain, n.network, o.kind, o.txid, o.ordinal,
 		   o.key, o.sender, o.amount, _take_credit.height, _take_credit.hash, _take_credit.at
 	FROM reconciler.sources s WHERE s.source_id = _take_credit.source_id
-	ON CONFLICT DO NOTHING;
-	IF NOT FOUND AND o.txid IS NOT NULL THEN
+	ON CONFLICT DO NOTHING
+	RETURNING p.payment_id INTO v_id;
+	-- Only now: a prune under way, for which the INSERT waited, is over.
+	IF EXISTS (SELECT FROM reconciler.spent_credits s
+			   WHERE s.hash = reconciler._credit_hash(n.chain, n.network, o.kind, o.txid, _take_credit.hash, o.key, o.ordinal)) THEN
+		DELETE FROM reconciler.payments p WHERE p.payment_id = v_id;
+		RETURN false;
+	END IF;
+	IF v_id IS NULL AND o.txid IS NOT NULL THEN
 		UPDATE reconciler.payments p
 		SET source_id = s.source_id, source = s.relation::text
 		FROM reconciler.sources s

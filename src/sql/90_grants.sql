@@ -120,7 +120,7 @@ GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
 GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks, stat_endpoints TO pg_monitor;
 -- Which these views call
 GRANT EXECUTE ON FUNCTION _redact_url(text), _kinds(), _kind(text), _in_time(networks), stat_get_workers(), _leases(),
-	_stat_workers(), _stat_networks(), _stat_endpoints(), _quantile(bigint[], double precision) TO pg_monitor;
+	_stat_workers(), _stat_networks(), _stat_endpoints(), health(), _quantile(bigint[], double precision) TO pg_monitor;
 GRANT SELECT ON webhook_status, webhook_dead_letters TO pg_monitor;
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
@@ -141,6 +141,7 @@ SELECT pg_catalog.pg_extension_config_dump('webhooks', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook_place', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook_deliveries', '');
 SELECT pg_catalog.pg_extension_config_dump('payments', '');
+SELECT pg_catalog.pg_extension_config_dump('spent_credits', '');
 SELECT pg_catalog.pg_extension_config_dump('cursors', '');
 SELECT pg_catalog.pg_extension_config_dump('cursor_blocks', '');
 SELECT pg_catalog.pg_extension_config_dump('networks_network_id_seq', '');
