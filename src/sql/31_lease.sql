@@ -196,7 +196,7 @@ $$;
 COMMENT ON FUNCTION _tip_bounds(networks, timestamptz) IS
 'What a tip must satisfy to be believed, times in seconds since 1970, nulls: no bound. A tip below tip_floor comes from a node that is behind, if its time is also before floor_min_time';
 
-CREATE FUNCTION due_in(network_id int)
+CREATE FUNCTION due_in(network_id int, of_cursor boolean DEFAULT NULL)
 RETURNS int
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -208,17 +208,18 @@ DECLARE
 BEGIN
 	SELECT min(greatest(b.due_at, b.lease_until)) INTO v_due
 	FROM (SELECT CASE WHEN x.verify AND reconciler._is_trusted() THEN '-infinity' ELSE x.due_at END AS due_at, x.lease_until
-		  FROM reconciler.batches x WHERE x.network_id = due_in.network_id
+		  FROM reconciler.batches x WHERE x.network_id = due_in.network_id AND of_cursor IS NOT TRUE
 		  UNION ALL
-		  SELECT x.due_at, x.lease_until FROM reconciler.cursor_leases x WHERE x.network_id = due_in.network_id) b;
+		  SELECT x.due_at, x.lease_until FROM reconciler.cursor_leases x
+		  WHERE x.network_id = due_in.network_id AND of_cursor IS NOT FALSE) b;
 	RETURN CASE WHEN v_due IS NULL THEN NULL
 				WHEN v_due <= v_now THEN 0
 				ELSE ceil(extract(epoch FROM least(v_due, v_now + interval '20 days') - v_now) * 1000) END;
 END
 $$;
 
-COMMENT ON FUNCTION due_in(int) IS
-'Milliseconds until a batch of the network, or its cursor, comes due: 0 now, null if it has neither';
+COMMENT ON FUNCTION due_in(int, boolean) IS
+'Milliseconds until a batch of the network, or its cursor, comes due: 0 now, null if it has neither. of_cursor: of the cursor alone; false: of batches alone';
 
 CREATE FUNCTION renew(worker_id text, network_id int, lo bigint, token xid8, lease interval)
 RETURNS boolean

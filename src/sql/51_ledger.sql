@@ -586,9 +586,11 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-	SELECT DISTINCT encode(q.key, 'hex') FROM reconciler.queue q
-	WHERE q.network_id = $1 AND q.followed AND q.invalid IS NULL AND q.key > decode(coalesce($2, ''), 'hex')
-	ORDER BY 1 LIMIT least(greatest($3, 1), 100000)
+	SELECT encode(k.key, 'hex')
+	FROM (SELECT DISTINCT q.key FROM reconciler.queue q
+		  WHERE q.network_id = $1 AND q.followed AND q.invalid IS NULL AND q.key > decode(coalesce($2, ''), 'hex')
+		  ORDER BY q.key LIMIT least(greatest($3, 1), 100000)) k
+	ORDER BY k.key
 $$;
 
 COMMENT ON FUNCTION follow_keys(int, text, int) IS

@@ -65,8 +65,8 @@ sub slow_statement
 {
 	my ($node, $name) = @_;
 	$node->safe_psql('shop', <<"SQL");
-ALTER FUNCTION reconciler.due_in(int) RENAME TO due_in_original;
-CREATE FUNCTION reconciler.due_in(int) RETURNS int LANGUAGE sql AS 'SELECT pg_sleep($call_seconds); SELECT 1';
+ALTER FUNCTION reconciler.due_in(int, boolean) RENAME TO due_in_original;
+CREATE FUNCTION reconciler.due_in(int, boolean) RETURNS int LANGUAGE sql AS 'SELECT pg_sleep($call_seconds); SELECT 1';
 SQL
 	return wait_for_sql($node, <<'SQL', $name);
 SELECT state = 'active' AND wait_event = 'PgSleep' FROM pg_stat_activity WHERE backend_type = 'reconciler worker'
@@ -202,15 +202,15 @@ unlike(our_log($node, $position), qr/WARNING|ERROR|FATAL|PID $pid\) exited with 
 # A statement that fails is logged, and not the end
 $position = log_position($node);
 $node->safe_psql('shop', <<'SQL');
-CREATE OR REPLACE FUNCTION reconciler.due_in(int) RETURNS int LANGUAGE plpgsql AS
+CREATE OR REPLACE FUNCTION reconciler.due_in(int, boolean) RETURNS int LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'XX123'; END $$;
 SQL
 $node->wait_for_log(qr/WARNING:  statement failed role=worker worker_id=\S+ statement=due_in code=XX123 message="not today"/, $position);
 $pid = pids($node);
 goes_on_looking($node, 'a worker survives an error');
 is(pids($node), $pid, 'as the same process');
-$node->safe_psql('shop', 'DROP FUNCTION reconciler.due_in(int)');
-$node->safe_psql('shop', 'ALTER FUNCTION reconciler.due_in_original(int) RENAME TO due_in');
+$node->safe_psql('shop', 'DROP FUNCTION reconciler.due_in(int, boolean)');
+$node->safe_psql('shop', 'ALTER FUNCTION reconciler.due_in_original(int, boolean) RENAME TO due_in');
 
 # Lowered
 set_workers($node, 0);

@@ -84,8 +84,8 @@ like($error, qr/invalid value for parameter "reconciler.log_cycles".*Available v
 
 # A statement that is refused again and again
 $node->safe_psql('postgres', <<'SQL');
-ALTER FUNCTION reconciler.due_in(int) RENAME TO due_in_kept;
-CREATE FUNCTION reconciler.due_in(network_id int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today, at %', clock_timestamp(); END $$;
+ALTER FUNCTION reconciler.due_in(int, boolean) RENAME TO due_in_kept;
+CREATE FUNCTION reconciler.due_in(network_id int, of_cursor boolean) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today, at %', clock_timestamp(); END $$;
 SQL
 $before = scalar log_lines($node, qr/statement=due_in/);
 set_workers($node, 1);

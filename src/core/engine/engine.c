@@ -60,6 +60,7 @@ struct network_loop
 	int64_t		follow_started_ms;
 	int64_t		after;			/* where this worker last was in the network's batches */
 	int64_t		claim_at_ms;
+	int64_t		follow_at_ms;
 	int64_t		tip_refresh_at_ms;
 	rc_cycle_log log;
 	rc_network_report report;
@@ -218,7 +219,7 @@ static void
 refresh_soon(network_loop *loop)
 {
 	loop->engine->refresh_at_ms = 0;
-	loop->claim_at_ms = rc_now_ms() + STALE_RETRY_MS;
+	loop->claim_at_ms = loop->follow_at_ms = rc_now_ms() + STALE_RETRY_MS;
 }
 
 /* Settle refuses what the endpoint answered, or doesn't believe it: then nothing was observed. Takes over why */
@@ -476,20 +477,18 @@ start_cycle(network_loop *loop, rc_batch *batch)
 		begin_look(cycle);
 }
 
-/* Nothing was due: when to ask again */
-static void
-schedule_claim(network_loop *loop)
+/* No batch was due, or not the cursor: when to ask again */
+static int64_t
+next_due_ms(const network_loop *loop, bool of_cursor)
 {
 	long		due_ms;
 
-	if (rc_protocol_due_in(loop->engine->options->store, loop->network, &due_ms) != RC_STORE_OK ||
+	if (rc_protocol_due_in(loop->engine->options->store, loop->network, of_cursor, &due_ms) != RC_STORE_OK ||
 		due_ms < 0 || due_ms > CLAIM_RETRY_MS)
 		due_ms = CLAIM_RETRY_MS;
 
 	/* Due now, yet not to be had: somebody has it locked, or builds the queue */
-	if (due_ms < 10)
-		due_ms = 10;
-	loop->claim_at_ms = rc_now_ms() + due_ms;
+	return rc_now_ms() + (due_ms < 10 ? 10 : due_ms);
 }
 
 /* A step of following a chain has ended, with all of its statements run */
@@ -510,10 +509,10 @@ followed(void *arg, rc_followed *followed)
 	}
 	if (!followed->claimed)
 	{
-		schedule_claim(loop);
+		loop->follow_at_ms = next_due_ms(loop, true);
 		return;
 	}
-	loop->claim_at_ms = 0;
+	loop->follow_at_ms = 0;
 	if (followed->failure != NULL)
 		rc_reporter_error(&engine->reporter, followed->failure);
 	news = rc_cycle_log_failure(&loop->log, engine->options->host, loop->network, followed->failure);
@@ -524,25 +523,44 @@ followed(void *arg, rc_followed *followed)
 }
 
 /*
- * When the network may be claimed, or followed on; INT64_MAX: not by this
- * worker. Who has nobody to ask leaves the requests to those who have, and
- * finds out nothing about them. Network 0 is only put in order.
+ * When this worker may ask the network's endpoints; INT64_MAX: never. Who has
+ * nobody to ask leaves the requests to those who have, and finds out nothing
+ * about them.
  */
+static int64_t
+may_ask_ms(const network_loop *loop)
+{
+	if (!loop->engine->available || loop->removed || loop->replacement != NULL)
+		return INT64_MAX;
+	return rc_endpoints_rest_until(loop->network->endpoints, loop->network->nendpoints);
+}
+
+/* When a batch of the network may be claimed; INT64_MAX: not by this worker. Network 0 is only put in order */
 static int64_t
 next_claim_ms(const network_loop *loop)
 {
-	const rc_network *network = loop->network;
-	int64_t		rest_until;
+	const rc_chain *chain = rc_chain_of(loop->network->kind);
+	int64_t		ask_ms = may_ask_ms(loop);
 
-	if (!loop->engine->available || loop->removed || loop->replacement != NULL || loop->follow != NULL ||
-		loop->ncycles >= BATCHES_IN_FLIGHT)
+	if (loop->ncycles >= BATCHES_IN_FLIGHT)
 		return INT64_MAX;
-	if (network->network_id == 0)
-		return loop->claim_at_ms;
-	if (rc_chain_of(network->kind) == NULL)
+	if (loop->network->network_id == 0)
+		return loop->engine->available && !loop->removed && loop->replacement == NULL ? loop->claim_at_ms : INT64_MAX;
+	if (chain == NULL || chain->look == NULL || !loop->network->has_batches)
 		return INT64_MAX;
-	rest_until = rc_endpoints_rest_until(network->endpoints, network->nendpoints);
-	return rest_until > loop->claim_at_ms ? rest_until : loop->claim_at_ms;
+	return ask_ms > loop->claim_at_ms ? ask_ms : loop->claim_at_ms;
+}
+
+/* When the next step along the network's chain may begin; INT64_MAX: not by this worker */
+static int64_t
+next_follow_ms(const network_loop *loop)
+{
+	const rc_chain *chain = rc_chain_of(loop->network->kind);
+	int64_t		ask_ms = may_ask_ms(loop);
+
+	if (chain == NULL || chain->blocks == NULL || !loop->network->has_cursor || loop->follow != NULL)
+		return INT64_MAX;
+	return ask_ms > loop->follow_at_ms ? ask_ms : loop->follow_at_ms;
 }
 
 /* Takes the next step along a chain, if it is due and no other worker is at it */
@@ -551,7 +569,7 @@ follow_chain(engine *engine, network_loop *loop)
 {
 	const rc_engine_options *options = engine->options;
 
-	if (rc_now_ms() < next_claim_ms(loop) || stopping(engine))
+	if (rc_now_ms() < next_follow_ms(loop) || stopping(engine))
 		return;
 	if (loop->follower == NULL)
 		loop->follower = rc_follower_create();
@@ -578,7 +596,7 @@ claim_batches(engine *engine, network_loop *loop)
 			start_cycle(loop, batch);
 		}
 		else if (status == RC_STORE_OK)
-			schedule_claim(loop);
+			loop->claim_at_ms = next_due_ms(loop, false);
 		else if (status == RC_STORE_STALE)
 			refresh_soon(loop);
 		else
@@ -660,7 +678,7 @@ replace_networks(engine *engine)
 			loop->network = loop->replacement;
 			loop->replacement = NULL;
 			loop->report.listed = false;
-			loop->claim_at_ms = 0;
+			loop->claim_at_ms = loop->follow_at_ms = 0;
 		}
 		link = &loop->next;
 	}
@@ -717,12 +735,8 @@ claim_everywhere(engine *engine)
 	replace_networks(engine);
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
-		const rc_chain *chain = rc_chain_of(loop->network->kind);
-
-		if (chain != NULL && chain->blocks != NULL)
-			follow_chain(engine, loop);
-		else
-			claim_batches(engine, loop);
+		follow_chain(engine, loop);
+		claim_batches(engine, loop);
 	}
 }
 
@@ -738,9 +752,12 @@ time_to_wait(engine *engine)
 	for (network_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
 		int64_t		claim_ms = next_claim_ms(loop);
+		int64_t		follow_ms = next_follow_ms(loop);
 
 		if (claim_ms < until)
 			until = claim_ms;
+		if (follow_ms < until)
+			until = follow_ms;
 		if (loop->follow != NULL && rc_follow_renew_at(loop->follow) < until)
 			until = rc_follow_renew_at(loop->follow);
 		for (cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)

@@ -144,7 +144,7 @@ undo(rc_follow *follow, const rc_block_id *fork)
 static follow_step
 find_no_fork(rc_follow *follow)
 {
-	if (follow->blocks->has_work)
+	if (follow->blocks->has_work || may_start_over(follow))
 	{
 		follow_step step = undo(follow, NULL);
 

@@ -453,6 +453,17 @@ begin(rc_follow *follow)
 	return try_next(follow);
 }
 
+/* A tip is a small question; the list of pending transactions, which comes with it where there are any, is none */
+static long
+step_interval(const rc_follow *follow)
+{
+	const rc_network *network = follow->network;
+
+	if (follow->blocks->pending != NULL || network->tip_interval_ms <= 0 || network->tip_interval_ms > network->poll_interval_ms)
+		return network->poll_interval_ms;
+	return network->tip_interval_ms;
+}
+
 rc_follow *
 rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const char *worker_id,
 				rc_network *network, rc_follower *follower, rc_follow_done done, void *arg)
@@ -472,7 +483,7 @@ rc_follow_start(rc_http *http, const rc_host *host, const rc_store *store, const
 	follow->lease.worker_id = worker_id;
 	follow->lease.network = network;
 	follow->result = rc_calloc(1, sizeof(*follow->result));
-	status = rc_cursor_claim(store, worker_id, network, &rows);
+	status = rc_cursor_claim(store, worker_id, network, step_interval(follow), &rows);
 	follow->result->stale = status == RC_STORE_STALE;
 	if (status == RC_STORE_OK && take_claim(follow, &rows))
 		act(follow, begin(follow));

@@ -25,8 +25,8 @@ static const rc_statement advance_statement = {
 
 static const rc_statement undo_statement = {
 	"undo_blocks",
-	"SELECT reconciler.undo_blocks($1::text, $2::int, $3::xid8, $4::interval, $5::bigint, $6::text)",
-	6
+	"SELECT reconciler.undo_blocks($1::text, $2::int, $3::xid8, $4::interval, $5::bigint, $6::text, $7::bigint)",
+	7
 };
 
 static const rc_statement renew_statement = {
@@ -106,17 +106,18 @@ static const rc_statement end_look_back_statement = {
 static const rc_statement settle_statement = {
 	"settle_network",
 	"SELECT outcome, source, request_id, from_status, to_status, reason"
-	" FROM reconciler.settle_network($1::text, $2::int, $3::xid8, $4::boolean)",
-	4
+	" FROM reconciler.settle_network($1::text, $2::int, $3::xid8, $4::boolean, $5::jsonb)",
+	5
 };
 
 /* Room for the longest statement's parameters, and for numbers among them as text */
 typedef struct parameters
 {
-	const char *args[6];
+	const char *args[7];
 	char		network_id[16];
 	char		lease[48];
 	char		number[24];
+	char		tip_height[24];
 	char		block[384];
 } parameters;
 
@@ -172,7 +173,7 @@ run_counting(const rc_cursor_lease *lease, const rc_statement *statement, const 
 }
 
 rc_store_status
-rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *network, rc_rows *rows)
+rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *network, long interval_ms, rc_rows *rows)
 {
 	char		network_id[16];
 	char		lease[48];
@@ -182,7 +183,7 @@ rc_cursor_claim(const rc_store *store, const char *worker_id, const rc_network *
 
 	snprintf(network_id, sizeof(network_id), "%" PRId32, network->network_id);
 	snprintf(lease, sizeof(lease), "%ld milliseconds", network->lease_ms);
-	snprintf(poll, sizeof(poll), "%ld milliseconds", network->poll_interval_ms);
+	snprintf(poll, sizeof(poll), "%ld milliseconds", interval_ms);
 	snprintf(version, sizeof(version), "%" PRId64, network->version);
 	return store->run(store->ctx, &claim_statement, args, rows);
 }
@@ -203,10 +204,11 @@ rc_cursor_undo(const rc_cursor_lease *lease, int64_t height, const char *tip_wor
 {
 	parameters	p;
 
-	(void) tip_height;
 	set_lease(&p, lease);
+	snprintf(p.tip_height, sizeof(p.tip_height), "%" PRId64, tip_height);
 	p.args[4] = set_number(&p, height);
 	p.args[5] = tip_work;
+	p.args[6] = p.tip_height;
 	return run_counting(lease, &undo_statement, p.args, NULL);
 }
 
@@ -320,9 +322,9 @@ rc_cursor_settle(const rc_cursor_lease *lease, bool due_now, const char *depth, 
 {
 	parameters	p;
 
-	(void) depth;
 	set_lease(&p, lease);
 	p.args[3] = due_now ? "t" : "f";
+	p.args[4] = depth;
 	return lease->store->run(lease->store->ctx, &settle_statement, p.args, outcomes);
 }
 

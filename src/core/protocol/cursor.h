@@ -49,8 +49,9 @@ typedef struct rc_look_back
 	int64_t		since;			/* Unix seconds */
 } rc_look_back;
 
+/* interval_ms: after which it comes due again */
 extern rc_store_status rc_cursor_claim(const rc_store *store, const char *worker_id,
-									   const rc_network *network, rc_rows *rows);
+									   const rc_network *network, long interval_ms, rc_rows *rows);
 
 /* credits: JSON [[txid, ordinal, key, amount, kind, sender], …]; *found gets the number of payments */
 extern rc_store_status rc_cursor_advance(const rc_cursor_lease *lease, const rc_cursor_block *block,

@@ -20,9 +20,12 @@ typedef struct rc_network
 	long		poll_interval_ms;
 	long		lease_ms;
 	long		request_timeout_ms;
+	long		tip_interval_ms;	/* how often a chain that is followed is asked for its tip */
 	bool		token_logs;		/* tokens are followed by their events */
 	bool		native_blocks;	/* the chain's own asset is followed by whole blocks */
 	bool		traces;			/* what contracts pay is read from traces */
+	bool		has_cursor;		/* it has requests that are followed block by block */
+	bool		has_batches;	/* it has requests that are asked for */
 	double		rate_limit;		/* HTTP requests per second over all workers; 0: no limit */
 	rc_endpoint *endpoints;		/* in order of preference */
 	int			nendpoints;

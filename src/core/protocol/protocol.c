@@ -14,7 +14,8 @@
 static const rc_statement networks_statement = {
 	"networks",
 	"SELECT network_id, chain, network, kind, chain_id, confirmations, block_tag, batch_size,"
-	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, fingerprint, version"
+	" poll_interval_ms, lease_ms, request_timeout_ms, endpoints, rate_limit, fingerprint, version,"
+	" tip_interval_ms, tokens = 'logs', native = 'blocks', traces, has_cursor, has_batches"
 	" FROM reconciler.worker_networks($1::text, $2::int, $3::interval, $4::interval)",
 	4
 };
@@ -29,8 +30,8 @@ static const rc_statement claim_statement = {
 
 static const rc_statement due_in_statement = {
 	"due_in",
-	"SELECT reconciler.due_in($1::int)",
-	1
+	"SELECT reconciler.due_in($1::int, $2::boolean)",
+	2
 };
 
 static const rc_statement take_budget_statement = {
@@ -206,6 +207,12 @@ network_from_row(const rc_rows *rows, int row, const rc_overrides *overrides)
 
 	network->own_endpoints = replacement != NULL;
 	network->version = strtoll(rc_cell(rows, row, 14), NULL, 10);
+	network->tip_interval_ms = cell_to_long(rc_cell(rows, row, 15));
+	network->token_logs = cell_is_true(rc_cell(rows, row, 16));
+	network->native_blocks = cell_is_true(rc_cell(rows, row, 17));
+	network->traces = cell_is_true(rc_cell(rows, row, 18));
+	network->has_cursor = cell_is_true(rc_cell(rows, row, 19));
+	network->has_batches = cell_is_true(rc_cell(rows, row, 20));
 
 	/* Other endpoints, another fingerprint: the list's address stands for its content */
 	network->fingerprint = replacement ?
@@ -321,10 +328,10 @@ rc_protocol_claim(const rc_store *store, const char *worker_id, const rc_network
 }
 
 rc_store_status
-rc_protocol_due_in(const rc_store *store, const rc_network *network, long *ms)
+rc_protocol_due_in(const rc_store *store, const rc_network *network, bool of_cursor, long *ms)
 {
 	number_text id;
-	const char *args[1] = {integer_text(&id, network->network_id)};
+	const char *args[2] = {integer_text(&id, network->network_id), of_cursor ? "t" : "f"};
 	rc_rows		rows = {0};
 	rc_store_status status = store->run(store->ctx, &due_in_statement, args, &rows);
 

@@ -25,8 +25,8 @@ extern void rc_protocol_take_bounds(const rc_rows *rows, int col, rc_tip_bounds 
 /* Reserves n requests of the network's rate limit: *wait_ms until the first of them may be sent */
 extern rc_store_status rc_protocol_take_budget(const rc_store *store, const rc_network *network, int n, long *wait_ms);
 
-/* Milliseconds until a batch comes due; -1: the network has no batch */
-extern rc_store_status rc_protocol_due_in(const rc_store *store, const rc_network *network, long *ms);
+/* Milliseconds until a batch, or the cursor, comes due; -1: the network has none */
+extern rc_store_status rc_protocol_due_in(const rc_store *store, const rc_network *network, bool of_cursor, long *ms);
 
 /* Hands over an observation (JSON); outcomes gets a row for each request that something happened to */
 extern rc_store_status rc_protocol_settle(const rc_store *store, const char *worker_id,
