@@ -65,7 +65,10 @@ SELECT request_id, status FROM reconciler.queue ORDER BY request_id;
 -- Changes that would break it are refused, others are not
 ALTER TABLE shop.invoices RENAME COLUMN net TO network;
 ALTER TABLE shop.invoices DROP COLUMN pay_to CASCADE;
+-- (How PostgreSQL words its own detail differs between versions)
+\set VERBOSITY terse
 ALTER TABLE shop.invoices ALTER COLUMN amount TYPE text;
+\set VERBOSITY default
 BEGIN;
 DROP TRIGGER reconciler_update ON shop.invoices;
 ROLLBACK;

@@ -70,9 +70,12 @@ ALTER TABLE app.r RENAME amount TO expected_amount_minor;
 ALTER TABLE app.r ALTER expected_amount_minor TYPE app.units;
 SELECT reconciler.attach('app.r') > 0 AS attached;
 -- not by a change, either
+-- (How PostgreSQL words its own detail differs between versions)
+\set VERBOSITY terse
 ALTER TABLE app.r ALTER expected_amount_minor TYPE numeric(20, 2);
 ALTER TABLE app.r ALTER expected_amount_minor TYPE numeric(20, 0);
 ALTER TABLE app.r ALTER expected_amount_minor TYPE numeric;
+\set VERBOSITY default
 -- a computed column does
 ALTER TABLE app.r ADD eth numeric(20, 18), ADD wei numeric(78, 0) GENERATED ALWAYS AS (eth * 1000000000000000000) STORED;
 SELECT reconciler.detach('app.r');

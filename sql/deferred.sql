@@ -117,7 +117,11 @@ DROP TRIGGER chain ON evil.fuse;
 CREATE OR REPLACE FUNCTION evil.attack() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	SET search_path = evil, pg_catalog;
-	SET standard_conforming_strings = off;
+	BEGIN
+		SET standard_conforming_strings = off;
+	EXCEPTION WHEN OTHERS THEN
+		NULL;	-- PostgreSQL 19 has it no more
+	END;
 	RETURN NULL;
 END
 $$;
