@@ -17,6 +17,9 @@ CREATE PROCEDURE clock_goes_back(by interval) LANGUAGE sql AS $$
 	UPDATE reconciler.budgets SET spent_until = spent_until + by;
 	UPDATE reconciler.resyncs SET tried_at = tried_at + by;
 	UPDATE reconciler.sources SET resynced_at = resynced_at + by;
+	UPDATE reconciler.event_consumers SET lease_until = lease_until + by;
+	UPDATE reconciler.webhook_deliveries SET lease_until = lease_until + by, due_at = due_at + by;
+	UPDATE reconciler.webhook_state SET rest_until = rest_until + by;
 $$;
 -- One batch under lease, one put off; a cursor; a budget; a tip
 SELECT count(*) FROM reconciler.claim('w', :net, -1, 1, '15 s', '15 s');
@@ -24,7 +27,18 @@ SELECT lo, token FROM reconciler.claim('w', :net, 0, 1, '15 s', '15 s') \gset
 SELECT count(*) FROM reconciler.settle('w', :net, :lo, :'token', '{"tip": {"height": 1000, "hash": "a", "time": 1}, "requests": []}');
 SELECT count(*) FROM reconciler.claim_cursor('w', :btc, '15 s', '15 s');
 SELECT reconciler.take_budget(:net, 10), reconciler.take_budget(:net, 10) > 9000 AS must_wait;
+-- An event under lease, one that is being delivered, an endpoint that rests
+SELECT reconciler.create_consumer('c');
+SELECT reconciler.add_webhook('h', 'https://example.com/') <> '' AS added;
+INSERT INTO requests (id, chain, status) VALUES (3, 'nowhere', 'confirmed');
+SELECT reconciler.reopen('requests', '3');
+SELECT kind FROM reconciler.read_events('c', reader => 'r1');
+SELECT webhook_id FROM reconciler.webhooks_due('w') WHERE webhook_id IS NOT NULL;
+SELECT count(*) FROM reconciler.claim_webhook('w', 1, 10);
+UPDATE reconciler.webhook_state SET rest_until = clock_timestamp();
 CALL clock_goes_back('1 year');
+SELECT kind FROM reconciler.read_events('c', reader => 'r2');
+SELECT count(*) FROM reconciler.claim_webhook('w2', 1, 10);
 SELECT count(*) FROM reconciler.claim('w2', :net, -1, 10, '15 s', '15 s');
 SELECT reconciler.due_in(:net) > 86400000 AS for_days;
 SELECT reconciler.maintain('w2');
@@ -33,6 +47,8 @@ SELECT count(*) FROM reconciler.claim('w2', :net, -1, 10, '15 s', '15 s');
 SELECT count(*) FROM reconciler.claim_cursor('w2', :btc, '15 s', '15 s');
 SELECT reconciler.take_budget(:net, 10);
 SELECT best_height, best_at, observed_at FROM reconciler.network_state WHERE network_id = :net;
+SELECT kind FROM reconciler.read_events('c', reader => 'r2');
+SELECT count(*) FROM reconciler.claim_webhook('w2', 1, 10);
 SELECT count(*) FROM reconciler.resyncs WHERE tried_at > clock_timestamp();
 SELECT count(*) FROM reconciler.sources WHERE resynced_at > clock_timestamp();
 -- The old lease is over

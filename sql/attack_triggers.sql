@@ -89,6 +89,16 @@ BEGIN
 END
 $$;
 SELECT * FROM settle_all();
+-- What a trigger makes of a confirmation: an event says confirmed where the request is closed by it
+TRUNCATE requests, reconciler.transitions;
+CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.status := coalesce(NEW.what, NEW.status); RETURN NEW; END $$;
+INSERT INTO requests (id, what) VALUES (1, 'detected'), (2, 'review'), (3, NULL);
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+DELETE FROM reconciler.events;
+SELECT outcome, request_id, to_status, reason FROM settle_all();
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status, reason FROM settle_all();
+SELECT kind, request_id, payload ->> 'to' AS to_status, payload ->> 'reason' AS reason FROM reconciler.events ORDER BY request_id, event_id;
 -- It is the server's cancel that ends a look, as ever.
 CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1) FROM generate_series(1, 1000); RETURN NEW; END $$;
 UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;

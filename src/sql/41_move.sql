@@ -76,7 +76,8 @@ BEGIN
 	FROM unnest(changes) m
 	RETURNING *)
 	INSERT INTO reconciler.events (kind, source_id, source, request_id, at, payload)
-	SELECT 'request.' || reconciler._status_after(t.reason), t.source_id, t.source, t.request_id, t.at, reconciler._transition_payload(t)
+	-- A trigger of the application's may have left it open.
+	SELECT 'request.' || CASE WHEN t.to_status IN ('pending', 'detected') THEN t.to_status ELSE reconciler._status_after(t.reason) END, t.source_id, t.source, t.request_id, t.at, reconciler._transition_payload(t)
 	FROM made t;
 
 	-- The application's trigger has done this; unless triggers are off.

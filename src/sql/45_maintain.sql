@@ -100,8 +100,19 @@ BEGIN
 	FROM (SELECT x.ctid AS row_id FROM reconciler.network_state AS x
 		  WHERE greatest(x.best_at, x.observed_at, x.error_at) > ahead FOR UPDATE SKIP LOCKED) AS f
 	WHERE s.ctid = f.row_id;
-	-- Nobody can reserve more than an hour.
+	-- Nobody can reserve more than an hour, or hold events for longer; no delivery is put off for more than a day.
 	DELETE FROM reconciler.budgets AS b WHERE b.spent_until > ahead + interval '1 hour';
+	UPDATE reconciler.event_consumers AS c SET lease_until = NULL, reader = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.event_consumers AS x
+		  WHERE x.lease_until > ahead + interval '1 hour' FOR UPDATE SKIP LOCKED) AS f
+	WHERE c.ctid = f.row_id;
+	UPDATE reconciler.webhook_deliveries AS d
+	SET lease_owner = NULL, lease_until = NULL, lease_token = NULL, lease_role = NULL, due_at = '-infinity', first_at = NULL
+	FROM (SELECT x.ctid AS row_id FROM reconciler.webhook_deliveries AS x
+		  WHERE greatest(x.lease_until, x.due_at) > ahead + interval '1 day' FOR UPDATE SKIP LOCKED) AS f
+	WHERE d.ctid = f.row_id;
+	UPDATE reconciler.webhook_state AS s SET rest_until = '-infinity', failing_since = NULL
+	WHERE s.rest_until > ahead + interval '1 day';
 	UPDATE reconciler.resyncs AS r SET tried_at = '-infinity'
 	FROM (SELECT x.ctid AS row_id FROM reconciler.resyncs AS x WHERE x.tried_at > ahead FOR UPDATE SKIP LOCKED) AS f
 	WHERE r.ctid = f.row_id;
