@@ -199,7 +199,7 @@ run-test:
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
 perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
-shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
+shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:

@@ -476,9 +476,11 @@ BEGIN
 	UPDATE reconciler.webhook_state AS s
 		SET failures = CASE WHEN works THEN 0 ELSE s.failures + 1 END,
 			failing_since = CASE WHEN NOT works THEN coalesce(s.failing_since, clock_timestamp()) END,
-			rest_until = greatest(CASE WHEN works OR s.failures < 4 THEN '-infinity'
-									   ELSE clock_timestamp() + reconciler._webhook_pause(s.failures - 3, first_pause, interval '5 minutes', 2) END,
-								  clock_timestamp() + retry_after),
+			-- One that works again need not rest, unless it has asked for it.
+			rest_until = CASE WHEN works AND retry_after IS NULL AND s.failures >= 5 THEN '-infinity'
+				ELSE greatest(s.rest_until, clock_timestamp() + retry_after,
+					CASE WHEN NOT works AND s.failures >= 4 THEN
+						clock_timestamp() + reconciler._webhook_pause(s.failures - 3, first_pause, interval '1 minute', 2) END) END,
 			delivered = s.delivered + CASE WHEN problem IS NULL THEN 1 ELSE 0 END,
 			delivered_at = CASE WHEN problem IS NULL THEN clock_timestamp() ELSE s.delivered_at END,
 			error = coalesce(problem, s.error),
