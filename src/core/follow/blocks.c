@@ -162,8 +162,10 @@ find_no_fork(rc_follow *follow)
 follow_step
 rc_follow_on_fork(rc_follow *follow, const rc_source_result *result)
 {
-	const rc_block_id *ours = follow->recent.items + follow->fork_at - result->nhashes;
+	const rc_block_id *ours = follow->recent.items + follow->fork_at - follow->asked;
 
+	if (result->nhashes < follow->asked)
+		return FOLLOW_BEGIN_AGAIN;
 	for (int i = result->nhashes - 1; i >= 0; i--)
 	{
 		if (strcmp(result->hashes[i], ours[i].hash) != 0)
@@ -176,7 +178,7 @@ rc_follow_on_fork(rc_follow *follow, const rc_source_result *result)
 		follow->fork = ours[i];
 		return read_on(follow);
 	}
-	follow->fork_at -= (size_t) result->nhashes;
+	follow->fork_at -= (size_t) follow->asked;
 	return follow->fork_at > 0 ? rc_follow_go_to(follow, STAGE_FORK) : find_no_fork(follow);
 }
 
