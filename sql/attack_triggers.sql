@@ -99,7 +99,41 @@ SELECT outcome, request_id, to_status, reason FROM settle_all();
 UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
 SELECT outcome, request_id, to_status, reason FROM settle_all();
 SELECT kind, request_id, payload ->> 'to' AS to_status, payload ->> 'reason' AS reason FROM reconciler.events ORDER BY request_id, event_id;
+-- One that opens again what was confirmed or has expired, in the statement that does it
+TRUNCATE requests, reconciler.transitions;
+ALTER TABLE requests ADD expires_at timestamptz;
+SELECT reconciler.detach('requests');
+SELECT reconciler.attach('requests', allow_superuser_owner => true) > 0 AS attached;
+DROP TRIGGER poison ON requests;
+CREATE FUNCTION open_again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF OLD.status = 'pending' AND NEW.status IN ('confirmed', 'expired') THEN
+		CASE NEW.what
+			WHEN 'open' THEN UPDATE requests SET status = 'pending' WHERE id = NEW.id;
+			WHEN 'new' THEN
+				DELETE FROM requests WHERE id = NEW.id;
+				INSERT INTO requests (id) VALUES (NEW.id);
+			WHEN 'later' THEN UPDATE requests SET status = 'pending', expires_at = '2100-01-01' WHERE id = NEW.id;
+			ELSE NULL;
+		END CASE;
+	END IF;
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER open_again AFTER UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION open_again();
+INSERT INTO requests (id, what) VALUES (1, 'open'), (2, 'new'), (3, 'later'), (4, NULL);
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status, reason FROM settle_all();
+SELECT id, status FROM requests ORDER BY id;
+SELECT request_id FROM reconciler.queue ORDER BY 1;
+INSERT INTO requests (id, what, expected_amount_minor, expires_at) VALUES (11, 'open', 101, '2000-01-01'), (12, 'later', 101, '2000-01-01'), (13, NULL, 101, '2000-01-01');
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status, reason FROM settle_all();
+SELECT id, status FROM requests WHERE id > 10 ORDER BY id;
+SELECT request_id, expires_at FROM reconciler.queue ORDER BY 1;
+CREATE TRIGGER poison BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION poison();
 -- It is the server's cancel that ends a look, as ever.
+INSERT INTO requests (id) VALUES (20);
 CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1) FROM generate_series(1, 1000); RETURN NEW; END $$;
 UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
 SET statement_timeout = '300ms';
@@ -108,5 +142,5 @@ RESET statement_timeout;
 
 DROP VIEW differences;
 DROP TABLE requests, neighbours;
-DROP FUNCTION change_again, poison, settle_all;
+DROP FUNCTION change_again, poison, open_again, settle_all;
 DROP EXTENSION reconciler;

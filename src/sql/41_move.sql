@@ -80,13 +80,15 @@ BEGIN
 	SELECT 'request.' || CASE WHEN t.to_status IN ('pending', 'detected') THEN t.to_status ELSE reconciler._status_after(t.reason) END, t.source_id, t.source, t.request_id, t.at, reconciler._transition_payload(t)
 	FROM made t;
 
-	-- The application's trigger has done this; unless triggers are off.
+	-- The table's trigger has done this; unless triggers are off, or another one has
+	-- opened the request again, before what was decided of it could be known.
 	DELETE FROM reconciler.queue q
 	USING (SELECT x.ctid AS row_id
 		   FROM unnest(changes) m
-		   CROSS JOIN LATERAL (SELECT x.ctid FROM reconciler.queue x
-							   WHERE x.network_id = look.network_id AND x.seq = m.seq LIMIT 1) x
-		   WHERE m.to_status NOT IN ('pending', 'detected')) gone
+		   CROSS JOIN LATERAL (SELECT x.ctid, x.seq, x.expires_at FROM reconciler.queue x
+							   WHERE x.source_id = _record.source_id AND x.request_id = m.request_id LIMIT 1) x
+		   WHERE m.to_status NOT IN ('pending', 'detected')
+			 AND (x.seq = m.seq OR reconciler._is_over(m.to_status, m.reason, clock_timestamp(), x.expires_at))) gone
 	WHERE q.ctid = gone.row_id;
 
 	UPDATE reconciler.queue q
