@@ -72,5 +72,6 @@ const rc_chain rc_chain_evm = {
 	.request_problem = request_problem,
 	.request_key = request_key,
 	.look = &rc_evm_observer,
+	.blocks = &rc_evm_blocks,
 	.learned = learned,
 };
