@@ -301,11 +301,20 @@ append_subject(StringInfo query, const source_table *table)
 						 source_sql_time(table->names[COLUMN_EXPIRES], table->mapping.zone));
 }
 
-/* From FROM or USING on: the rows that are still as the changes, $1, have them */
+/* Are there columns for what came of a request? */
+static bool
+has_results(const source_table *table)
+{
+	return source_mapping_option(&table->mapping, OPTION_SET)[0] != '\0';
+}
+
+/* After FROM: the rows that are still as the changes have them, which are $1, or in the results that are $1 */
 static void
 append_still_so(StringInfo query, const source_table *table)
 {
-	appendStringInfo(query, "pg_catalog.unnest($1) AS c WHERE %s AND ", source_sql_id_is(table, "c.request_id"));
+	appendStringInfo(query, "pg_catalog.unnest($1) AS %s WHERE %s AND ",
+					 has_results(table) ? "r CROSS JOIN LATERAL (SELECT (r.change).*) AS c" : "c",
+					 source_sql_id_is(table, "c.request_id"));
 	source_sql_append_status_is(query, table, "c.from_status", exact_type(table, COLUMN_STATUS));
 	append_subject(query, table);
 }
@@ -328,6 +337,11 @@ set_status_query(const source_table *table)
 	source_sql_append_word(&query, table, "c.to_status");
 	if (table->updated_at[0] != '\0')
 		appendStringInfo(&query, ", %s = %s", quote_identifier(table->updated_at), source_sql_now(table));
+	for (int i = 0; i < table->mapping.noptions; i++)
+	{
+		if (strcmp(table->mapping.options[2 * i], OPTION_SET) == 0)
+			appendStringInfo(&query, ", %s", table->mapping.options[2 * i + 1]);
+	}
 	appendStringInfoString(&query, " FROM ");
 	append_still_so(&query, table);
 	if (hides_detected)
@@ -365,6 +379,19 @@ return_changed(ReturnSetInfo *rsinfo, const source_mapping *mapping)
 		set_text(values, nulls, 1, status);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+}
+
+/* The changes with what came of their requests, as whoever runs this */
+static ArrayType *
+results_of(const source_table *table, ArrayType *changes)
+{
+	Oid			types[2] = {INT4OID, get_array_type(ARR_ELEMTYPE(changes))};
+	Datum		values[2] = {Int32GetDatum(table->source_id), PointerGetDatum(changes)};
+	bool		isnull;
+
+	if (SPI_execute_with_args("SELECT reconciler._results($1, $2)", 2, types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "unexpected result of reconciler._results");
+	return DatumGetArrayTypeP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 /* Runs, as the owner, the compare-and-set of these changes */
@@ -413,9 +440,11 @@ reconciler_set_status(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	connect_spi();
-	if (source_table_open(&table, PG_GETARG_INT32(0)))
+	if (ARR_NDIM(changes) > 0 && source_table_open(&table, PG_GETARG_INT32(0)))
 	{
 		owner_fire_deferred();
+		if (has_results(&table))
+			changes = results_of(&table, changes);
 		patience_begin(&limit, PG_GETARG_INT32(2));
 		PG_TRY();
 		{

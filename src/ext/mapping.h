@@ -29,6 +29,7 @@ typedef enum source_column
 #define OPTION_CREATED_ZONE	"created_zone"
 #define OPTION_UPDATED_AT	"updated_at"
 #define OPTION_UPDATED_ZONE	"updated_zone"
+#define OPTION_SET			"set"	/* an assignment to a column for results, of r, a _result */
 
 typedef struct source_mapping
 {

@@ -42,7 +42,7 @@ CREATE FUNCTION _create_triggers(source_id int, relation regclass, columns jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
 DECLARE
 	arguments text := (SELECT string_agg(quote_literal(a.text), ', ' ORDER BY a.n)
-					   FROM unnest(reconciler._mapping_arguments(columns, statuses, true)) WITH ORDINALITY AS a (text, n));
+					   FROM unnest(reconciler._mapping_arguments(relation, columns, statuses, true)) WITH ORDINALITY AS a (text, n));
 	changed text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', m.mapped), ' OR ' ORDER BY m.pos, m.n)
 					 FROM reconciler._mapped_columns(columns) AS m WHERE m.pos <= 8 AND m.mapped NOT LIKE '=%');
 	words text := (SELECT string_agg(quote_literal(w), ', ') FROM unnest(reconciler._open_words(statuses)) AS w);

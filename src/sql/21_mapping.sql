@@ -16,7 +16,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	(8, 'expires_at', false, false, 'zone', ARRAY['timestamp with time zone', 'timestamp without time zone']),
 	(9, 'created_at', false, false, 'zone', ARRAY['timestamp with time zone', 'timestamp without time zone']),
 	(10, 'asset', false, true, NULL, ARRAY['text', 'character varying', 'enum']),
-	(11, 'updated_at', false, false, 'zone', ARRAY['timestamp with time zone', 'timestamp without time zone'])
+	(11, 'updated_at', false, false, 'zone', ARRAY['timestamp with time zone', 'timestamp without time zone']),
+	(12, 'received_amount_minor', false, false, 'decimals', ARRAY['numeric', 'bigint', 'text', 'character varying']),
+	(13, 'paid_at', false, false, 'zone', ARRAY['timestamp with time zone', 'timestamp without time zone']),
+	(14, 'transaction_id', false, false, NULL, ARRAY['text', 'character varying'])
 $$;
 
 -- A mapping, one row for each column of the table's: n counts those of a key.
@@ -37,10 +40,10 @@ $$;
 
 -- A mapping as the C functions read it: the columns that make up a request, the
 -- first of them of a key of several, and then pairs of a key and a value.
-CREATE FUNCTION _mapping_arguments(columns jsonb, statuses jsonb, of_trigger boolean) RETURNS text[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION _mapping_arguments(relation regclass, columns jsonb, statuses jsonb, of_trigger boolean) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH m AS MATERIALIZED (
-		SELECT * FROM reconciler._mapped_columns($1)
+		SELECT * FROM reconciler._mapped_columns($2)
 	), option (rank, n, key, value) AS (
 		SELECT 1, m.n, 'id', m.mapped FROM m WHERE m.name = 'id' AND m.n > 1
 		UNION ALL
@@ -50,13 +53,15 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 		UNION ALL
 		SELECT 3 + s.rank, w.n, s.status, w.word
 		FROM unnest(ARRAY['pending', 'detected', 'confirmed', 'expired']) WITH ORDINALITY AS s (status, rank)
-			CROSS JOIN LATERAL jsonb_array_elements_text($2 -> s.status) WITH ORDINALITY AS w (word, n)
-		WHERE $2 <> reconciler._own_statuses()
+			CROSS JOIN LATERAL jsonb_array_elements_text($3 -> s.status) WITH ORDINALITY AS w (word, n)
+		WHERE $3 <> reconciler._own_statuses()
 		UNION ALL
-		SELECT 8, m.pos, m.name, m.mapped FROM m WHERE m.name IN ('created_at', 'updated_at') AND m.mapped IS NOT NULL AND NOT $3
+		SELECT 8, m.pos, m.name, m.mapped FROM m WHERE m.name IN ('created_at', 'updated_at') AND m.mapped IS NOT NULL AND NOT $4
 		UNION ALL
 		SELECT 9, m.pos, replace(m.name, '_at', '_zone'), m.zone
-		FROM m WHERE m.name IN ('created_at', 'updated_at') AND m.zone IS NOT NULL AND NOT $3
+		FROM m WHERE m.name IN ('created_at', 'updated_at') AND m.zone IS NOT NULL AND NOT $4
+		UNION ALL
+		SELECT 10, r.pos, 'set', r.assignment FROM reconciler._result_assignments($1, $2) AS r WHERE NOT $4
 	)
 	SELECT ARRAY(SELECT coalesce(m.mapped, '') FROM m WHERE m.pos <= 8 AND m.n = 1 ORDER BY m.pos)
 		|| ARRAY(SELECT p.text FROM option AS o CROSS JOIN LATERAL (VALUES (1, o.key), (2, o.value)) AS p (i, text)
@@ -123,7 +128,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 			WHEN r.name = 'expected_amount_minor' AND t.scale > 0 AND m.decimals IS NULL THEN
 				format('%s: column "%s" has %s decimal places, but its numbers would be taken for minor units: if they are whole coins, say how many decimals one has: {"%1$s": {"column": "%2$s", "decimals": 18}}; else give it a scale of 0, or map one that holds minor units, as numeric(78,0) does',
 					r.name, m.mapped, t.scale)
-			WHEN r.name = 'expires_at' AND t.type = 'timestamp without time zone' AND m.zone IS NULL THEN
+			WHEN r.name IN ('expires_at', 'paid_at') AND t.type = 'timestamp without time zone' AND m.zone IS NULL THEN
 				format('%s: column "%s" has no time zone: say in which one its times are: {"%1$s": {"column": "%2$s", "zone": "UTC"}}',
 					r.name, m.mapped)
 			WHEN t.type = 'timestamp with time zone' AND m.zone IS NOT NULL THEN
@@ -206,7 +211,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('column "%s" (%s) is generated', a.attname, m.name)
 		FROM c CROSS JOIN reconciler._mapped_columns($2) AS m
 			JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = m.mapped
-		WHERE a.attgenerated <> '' AND m.name IN ('status', 'updated_at')
+		WHERE a.attgenerated <> '' AND (m.name IN ('status', 'updated_at') OR m.pos >= 12)
+	UNION ALL
+	SELECT r.problem FROM c CROSS JOIN LATERAL reconciler._result_problems($1, $2) AS r (problem)
 	UNION ALL
 	-- Never computed for triggers (PostgreSQL 18): an amount would read as null, which is any amount.
 	SELECT format('column "%s" (%s) is a virtual generated column, which triggers can''t read: make it STORED', a.attname, r.name)
@@ -310,6 +317,7 @@ BEGIN
 		SELECT jsonb_strip_nulls(jsonb_object_agg(r.name,
 			CASE WHEN columns ->> r.name LIKE '=%' THEN to_jsonb(regexp_replace(columns ->> r.name, '^=''(.*)''$', E'=\\1'))
 				 WHEN columns ? r.name THEN columns -> r.name
-				 WHEN r.needed OR reconciler._column_type(relation, r.name) IS NOT NULL THEN to_jsonb(r.name) END))
+				 -- Results are written into columns that were named, only.
+				 WHEN r.needed OR (r.pos < 12 AND reconciler._column_type(relation, r.name) IS NOT NULL) THEN to_jsonb(r.name) END))
 		FROM reconciler._column_rules() AS r);
 END $$;

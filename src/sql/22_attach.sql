@@ -73,7 +73,7 @@ BEGIN
 	DELETE FROM reconciler.former_sources AS f WHERE f.relation = _attach.relation RETURNING f.source_id INTO new_id;
 	new_id := coalesce(new_id, nextval('reconciler.sources_source_id_seq')::int);
 	INSERT INTO reconciler.sources (source_id, relation, columns, statuses, arguments, superuser_owner)
-		VALUES (new_id, relation, mapping, words, reconciler._mapping_arguments(mapping, words, false), allow_superuser_owner);
+		VALUES (new_id, relation, mapping, words, reconciler._mapping_arguments(relation, mapping, words, false), allow_superuser_owner);
 	-- The table is locked against writers: what is there and what comes make up everything.
 	PERFORM reconciler._create_triggers(new_id, relation, mapping, words);
 	IF reopen THEN
@@ -156,7 +156,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_reopen';
 COMMENT ON FUNCTION reopen(regclass, text) IS
 'Sets a request to pending that reconciler has confirmed or expired, and has it observed again, which no other change of its status does; the caller needs UPDATE on the status. False: it is being observed';
 COMMENT ON FUNCTION attach(regclass, jsonb, boolean, boolean, jsonb) IS
-'Attaches a table, with the requests that are in it; with reopen also those that were confirmed or had expired when it was attached before; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at) to the table''s columns, "=value" for a constant chain or network, null for none, an array for a key of several columns, {"column": …, "decimals": …} for amounts in whole coins, {"column": …, "zone": …} for times without a zone; statuses maps pending, detected, confirmed and expired to the table''s words for them';
+'Attaches a table, with the requests that are in it; with reopen also those that were confirmed or had expired when it was attached before; it must not belong to a superuser, unless allow_superuser_owner says so; columns maps names (id, status, chain, network, expected_amount_minor, address_canonical, token_contract, expires_at, created_at, asset, updated_at, and for what came of a request received_amount_minor, paid_at, transaction_id) to the table''s columns, "=value" for a constant chain or network, null for none, an array for a key of several columns, {"column": …, "decimals": …} for amounts in whole coins, {"column": …, "zone": …} for times without a zone; statuses maps pending, detected, confirmed and expired to the table''s words for them';
 COMMENT ON FUNCTION detach(regclass) IS 'Detaches a table and leaves it as it was';
 COMMENT ON FUNCTION create_table(text, name, boolean) IS
 'Creates an ordinary table for payment requests, which belongs to the caller, and attaches it';

@@ -102,6 +102,9 @@ BEGIN
 				MESSAGE = format('reconciler will not work well with table %s: %s', s.relation, p.problem);
 		END LOOP;
 		PERFORM reconciler._mend_triggers(s.relation);
+		-- How values are written depends on the types of the columns for results.
+		UPDATE reconciler.sources AS r SET arguments = reconciler._mapping_arguments(r.relation, r.columns, r.statuses, false)
+			WHERE r.source_id = s.source_id AND r.arguments <> reconciler._mapping_arguments(r.relation, r.columns, r.statuses, false);
 		-- A partition that came may have brought open requests, a renamed value may stand for another network.
 		IF TG_TAG = 'ALTER TYPE' OR EXISTS (SELECT FROM pg_class AS c WHERE c.oid = s.relation AND c.relkind = 'p') THEN
 			UPDATE reconciler.sources AS r SET resynced_at = '-infinity'
