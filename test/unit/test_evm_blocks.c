@@ -167,7 +167,7 @@ credits_text(const rc_source_result *result)
 			rc_hex_encode(credit->key.bytes + 20, 20, holder);
 			rc_buffer_printf(&out, "%s%s %s 0x%s %" PRIu64 "%s", out.len > 0 ? ", " : "", rc_credit_kind_name(credit->kind),
 							 amount, holder, credit->ordinal, credit->unverified ? " unverified" : "");
-			assert_int_equal(strlen(credit->txid), 66);
+			assert_int_equal(strlen(credit->txid), credit->txid[0] != '\0' ? 66 : 0);
 		}
 	}
 	return out.data != NULL ? out.data : rc_strdup("");
@@ -427,6 +427,11 @@ test_tokens(void **state)
 	end_block();
 	ASSERT_ALWAYS(from, from, "token 70 %s 0, token 1 %s 0, token 80 %s 0, token 990 %s 0", a, a, a, a);
 
+	/* An endpoint that has no logs: as much by balances, without a transaction */
+	evm_learned_of(&node.endpoint)->ledger.no_logs = true;
+	ASSERT_ALWAYS(from, from, "internal 71 %s 0, internal 80 %s 0, internal 990 %s 0", a, a, a);
+	evm_learned_of(&node.endpoint)->ledger.no_logs = false;
+
 	/* Swept in the block in which it came, to one who is wanted, too; and something to itself */
 	begin_block();
 	transfer(RICH, node.token, a, 6);
@@ -512,7 +517,9 @@ test_native(void **state)
 
 	end_block();
 	node.network.traces = false;
-	ASSERT_ALWAYS(from, from, "native 100 %s 0, native 20 %s 0", a, half);
+
+	/* By balances alone, without a transaction */
+	ASSERT_ALWAYS(from, from, "native 100 %s 0, native 20 %s 0, internal 5 %s 0, internal 18 %s 0", a, half, a, b);
 	node.network.traces = true;
 	ASSERT_ALWAYS(from, from, "native 100 %s 0, native 20 %s 0, internal 5 %s 0, internal 5 %s 1, internal 10 %s 0, internal 3 %s 0",
 				  a, half, a, b, b, b);

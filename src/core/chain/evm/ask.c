@@ -21,7 +21,7 @@ evm_learned_of(rc_endpoint *endpoint)
 		learned->max_pairs = EVM_MAX_PAIRS;
 		learned->array_size = 0;
 		learned->pin_by_hash = false;
-		learned->ledger = (evm_ledger_limits) {EVM_MAX_BLOCKS, EVM_MAX_HOLDERS, EVM_MAX_TOKENS, -1, 0, 0, false, false, false};
+		learned->ledger = (evm_ledger_limits) {EVM_MAX_BLOCKS, EVM_MAX_HOLDERS, EVM_MAX_TOKENS, -1, 0, EVM_TRACE_BLOCK, false, false, false, false};
 	}
 	return learned;
 }

@@ -9,6 +9,9 @@
 /* A tip that was asked for so recently serves another step, if the endpoint's height is the same */
 #define TIP_KEPT_MS 4000
 
+/* Nodes keep the state of so many blocks, and a few more */
+#define STATE_KEPT 100
+
 /* Reading a block may take the node a while */
 #define READING_TIMEOUT_FACTOR 3
 
@@ -134,6 +137,10 @@ finish_tip(rc_source *source)
 	source->tip_known = true;
 	source->has_read = false;
 	set_id(&learned->tip, &id);
+
+	/* Balances that tell what came are to be had of the last blocks only */
+	if (learned->ledger.no_logs && source->context.network->token_logs && id.height > STATE_KEPT)
+		result.tip.lowest = id.height - STATE_KEPT;
 	result.tip.height = id.height;
 	memcpy(result.tip.hash, id.hash, sizeof(id.hash));
 	result.tip.time = learned->tip.time;

@@ -10,23 +10,32 @@
 /* One balanceOf and the transaction around it */
 #define CALL_GAS (EVM_TOKEN_GAS + 50000)
 
-/* Whoever gets a token by the block's events */
-void
-evm_find_receivers(evm_block *block)
+static void
+add_receivers(evm_block *block, const evm_wanted *keys, bool native)
 {
-	free(block->receivers);
-	block->receivers = rc_calloc(block->paid.n + 1, sizeof(evm_pair));
-	block->nreceivers = 0;
-	for (size_t i = 0; i < block->paid.n; i++)
+	for (size_t i = 0; i < keys->n; i++)
 	{
 		evm_pair   *pair = &block->receivers[block->nreceivers];
 
-		if (rc_evm_address_is_zero(block->paid.keys[i].token))
+		if (rc_evm_address_is_zero(keys->keys[i].token) != native)
 			continue;
-		memcpy(pair->token, block->paid.keys[i].token, RC_EVM_ADDRESS_BYTES);
-		memcpy(pair->holder, block->paid.keys[i].holder, RC_EVM_ADDRESS_BYTES);
+		pair->native = native;
+		memcpy(pair->token, keys->keys[i].token, RC_EVM_ADDRESS_BYTES);
+		memcpy(pair->holder, keys->keys[i].holder, RC_EVM_ADDRESS_BYTES);
 		block->nreceivers++;
 	}
+}
+
+/* Whoever gets a token by the block's events; and everybody, where nothing but balances says what came */
+void
+evm_find_receivers(const rc_source *source, evm_block *block)
+{
+	free(block->receivers);
+	block->receivers = rc_calloc(block->paid.n + source->wanted.n + 1, sizeof(evm_pair));
+	block->nreceivers = 0;
+	add_receivers(block, source->sweeps_tokens ? &source->wanted : &block->paid, false);
+	if (source->sweeps_native)
+		add_receivers(block, &source->wanted, true);
 }
 
 /* One receiver's balance */
@@ -38,6 +47,8 @@ plain_params(const evm_pair *pair, const char *block)
 
 	rc_hex_encode(pair->token, RC_EVM_ADDRESS_BYTES, token);
 	rc_hex_encode(pair->holder, RC_EVM_ADDRESS_BYTES, holder);
+	if (pair->native)
+		return rc_asprintf("[\"0x%s\",%s]", holder, block);
 	return rc_asprintf("[{\"to\":\"0x%s\",\"gas\":\"0x%x\",\"data\":\"0x70a08231%024d%s\"},%s]", token, CALL_GAS, 0, holder, block);
 }
 
@@ -48,7 +59,7 @@ put_list(rc_source *source, int index, size_t first, size_t n, bool at_parent)
 	evm_block  *block = &source->blocks[index];
 	char		hash[67];
 	char	   *at;
-	int			indexes[EVM_SHORT_LIST];
+	int			indexes[EVM_MAX_PAIRS];
 	evm_question *question;
 
 	if (at_parent)
@@ -61,7 +72,9 @@ put_list(rc_source *source, int index, size_t first, size_t n, bool at_parent)
 		indexes[i] = (int) (first + i);
 	for (size_t i = 0; i < n && source->learned->ledger.no_creation; i++)
 	{
-		question = evm_put(source, "eth_call", plain_params(&block->receivers[first + i], at), EVM_MAX_WORD, index);
+		const evm_pair *pair = &block->receivers[first + i];
+
+		question = evm_put(source, pair->native ? "eth_getBalance" : "eth_call", plain_params(pair, at), EVM_MAX_WORD, index);
 		question->first = first + i;
 		question->n = 1;
 		question->at_parent = at_parent;
@@ -77,18 +90,31 @@ put_list(rc_source *source, int index, size_t first, size_t n, bool at_parent)
 	free(at);
 }
 
-/* In lists so short that a token that burns all gas leaves enough for the others */
+/* How many of the receivers from here on go into one list */
+static size_t
+list_size(const rc_source *source, const evm_block *block, size_t first)
+{
+	bool		native = block->receivers[first].native;
+	size_t		most = native && source->learned->max_pairs > EVM_SHORT_LIST ? (size_t) source->learned->max_pairs : EVM_SHORT_LIST;
+	size_t		n = 1;
+
+	while (n < most && first + n < block->nreceivers && block->receivers[first + n].native == native)
+		n++;
+	return n;
+}
+
+/* Tokens in lists so short that one that burns all gas leaves enough for the others */
 void
 evm_put_balances(rc_source *source)
 {
 	for (int i = 0; i < source->nblocks; i++)
 	{
 		evm_block  *block = &source->blocks[i];
+		size_t		n;
 
-		for (size_t first = 0; first < block->nreceivers && !block->state_gone; first += EVM_SHORT_LIST)
+		for (size_t first = 0; first < block->nreceivers && !block->state_gone; first += n)
 		{
-			size_t		n = block->nreceivers - first < EVM_SHORT_LIST ? block->nreceivers - first : EVM_SHORT_LIST;
-
+			n = list_size(source, block, first);
 			put_list(source, i, first, n, false);
 			if (block->id.height > 0)
 				put_list(source, i, first, n, true);
@@ -111,15 +137,15 @@ is_reverted(const rc_rpc_reply *reply)
 }
 
 static evm_outcome
-take_plain(rc_source *source, rc_rpc_reply *reply, evm_reading *reading)
+take_plain(rc_source *source, rc_rpc_reply *reply, bool native, evm_reading *reading)
 {
 	const char *hex = evm_reply_string(reply);
 	char	   *problem;
 	evm_outcome outcome;
 
-	if (reply->error != NULL && !is_reverted(reply))
+	if (reply->error != NULL && (native || !is_reverted(reply)))
 	{
-		problem = rc_asprintf("eth_call of a token's balanceOf at a block's hash: %s", reply->error);
+		problem = rc_asprintf("a balance at a block's hash: %s", reply->error);
 		outcome = evm_say(source, RC_FAILURE_REFUSED, problem);
 		free(problem);
 		return outcome;
@@ -127,6 +153,12 @@ take_plain(rc_source *source, rc_rpc_reply *reply, evm_reading *reading)
 	if (reply->error == NULL && hex == NULL)
 		return evm_say(source, RC_FAILURE_MALFORMED, "eth_call: the answer is not a string");
 	reading->state = EVM_UNANSWERED;
+	if (native)
+	{
+		reading->state = EVM_READ;
+		return rc_uint256_from_hex(&reading->value, hex) ? EVM_TAKEN :
+			evm_say(source, RC_FAILURE_MALFORMED, "a balance is not a number");
+	}
 	if (hex != NULL && strlen(hex) >= 2 + 64)
 	{
 		if (hex[0] != '0' || hex[1] != 'x' || !rc_hex_decode(hex + 2, 64, reading->value.bytes, 32))
@@ -155,18 +187,21 @@ evm_take_balances(rc_source *source, const evm_question *question, rc_rpc_reply 
 	evm_block  *block = &source->blocks[question->block];
 	const char *hex = evm_reply_string(reply);
 	uint8_t		words[EVM_HEADER_WORDS][32];
-	evm_reading readings[EVM_SHORT_LIST] = {{0}};
-	int			indexes[EVM_SHORT_LIST];
+	evm_reading readings[EVM_MAX_PAIRS] = {{0}};
+	int			indexes[EVM_MAX_PAIRS];
 
 	if (source->learned->ledger.no_creation)
 	{
 		evm_pair   *pair = &block->receivers[question->first];
 
-		return take_plain(source, reply, question->at_parent ? &pair->depth : &pair->tip);
+		return take_plain(source, reply, pair->native, question->at_parent ? &pair->depth : &pair->tip);
 	}
 	if (reply->error != NULL || hex == NULL || strcmp(hex, "0x") == 0)
 	{
-		source->learned->ledger.no_creation = true;
+		if (question->n > EVM_SHORT_LIST)
+			source->learned->max_pairs = (int) (question->n / 2);
+		else
+			source->learned->ledger.no_creation = true;
 		return EVM_ASK_ANEW;
 	}
 	for (size_t i = 0; i < question->n; i++)
@@ -245,19 +280,53 @@ report_contradiction(const rc_source *source, const evm_block *block, const evm_
 }
 
 /* What of the block's events is credited */
+static void
+credit_events(rc_source *source, evm_block *block, const evm_pair *receiver)
+{
+	bool		verified = !block->state_gone && receiver->tip.state == EVM_READ;
+
+	/* At a parent that has no such contract yet there was nothing */
+	const rc_uint256 *before = receiver->depth.state == EVM_READ ? &receiver->depth.value : &rc_uint256_zero;
+	evm_arrival arrival = {receiver->token, receiver->holder, verified ? before : NULL, verified ? &receiver->tip.value : NULL};
+
+	if (evm_credit_arrival(&block->transfers, &arrival, &block->credits))
+		report_contradiction(source, block, receiver);
+}
+
+/* What a balance has grown by, beyond what transactions explain */
+static void
+credit_gain(evm_block *block, const evm_pair *receiver)
+{
+	rc_uint256	explained = receiver->depth.value;
+	evm_transfer gain = {.kind = EVM_INTERNAL,.unexplained = true};
+
+	if (block->state_gone || receiver->tip.state != EVM_READ || receiver->depth.state != EVM_READ)
+		return;
+	for (size_t i = 0; i < block->credits.n; i++)
+	{
+		const evm_transfer *credit = &block->credits.items[i];
+
+		if (memcmp(credit->to, receiver->holder, RC_EVM_ADDRESS_BYTES) == 0 &&
+			memcmp(credit->token, receiver->token, RC_EVM_ADDRESS_BYTES) == 0 &&
+			!rc_uint256_add(&explained, &explained, &credit->amount))
+			return;
+	}
+	if (rc_uint256_compare(&receiver->tip.value, &explained) <= 0)
+		return;
+	(void) rc_uint256_subtract(&gain.amount, &receiver->tip.value, &explained);
+	memcpy(gain.token, receiver->token, RC_EVM_ADDRESS_BYTES);
+	memcpy(gain.to, receiver->holder, RC_EVM_ADDRESS_BYTES);
+	*evm_transfers_add(&block->credits) = gain;
+}
+
 void
-evm_credit_tokens(rc_source *source, evm_block *block)
+evm_credit_balances(rc_source *source, evm_block *block)
 {
 	for (size_t i = 0; i < block->nreceivers; i++)
 	{
-		const evm_pair *receiver = &block->receivers[i];
-		bool		verified = !block->state_gone && receiver->tip.state == EVM_READ;
-
-		/* At a parent that has no such contract yet there was nothing */
-		const rc_uint256 *before = receiver->depth.state == EVM_READ ? &receiver->depth.value : &rc_uint256_zero;
-		evm_arrival arrival = {receiver->token, receiver->holder, verified ? before : NULL, verified ? &receiver->tip.value : NULL};
-
-		if (evm_credit_arrival(&block->transfers, &arrival, &block->credits))
-			report_contradiction(source, block, receiver);
+		if (block->receivers[i].native || source->sweeps_tokens)
+			credit_gain(block, &block->receivers[i]);
+		else
+			credit_events(source, block, &block->receivers[i]);
 	}
 }

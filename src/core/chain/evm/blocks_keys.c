@@ -29,19 +29,48 @@ load_page(rc_source *source, int most, rc_key *last, size_t *n)
 	return ok;
 }
 
-/* All keys: where the endpoint gives logs by holder only */
+/* All keys, as long as they aren't more than are worth asking for */
 static bool
 load_all(rc_source *source, rc_key *last)
 {
 	size_t		n = PAGE;
 
-	while (n >= PAGE)
+	while (n >= PAGE && source->wanted.n < EVM_SWEPT_KEYS)
 	{
 		if (!load_page(source, PAGE, last, &n))
 			return false;
 	}
-	source->listed = true;
+	source->listed = n < PAGE;
 	return true;
+}
+
+/* Do balances have to tell what neither logs nor traces do? */
+static bool
+must_sweep(const rc_source *source)
+{
+	const rc_network *network = source->context.network;
+	const evm_ledger_limits *limits = &source->learned->ledger;
+
+	return (network->token_logs && limits->no_logs) ||
+		(network->native_blocks && (!network->traces || limits->traces == EVM_TRACE_NONE));
+}
+
+/* Which keys' balances are asked for at each block */
+static void
+choose_sweeps(rc_source *source)
+{
+	const rc_network *network = source->context.network;
+	const evm_ledger_limits *limits = &source->learned->ledger;
+
+	source->sweeps_tokens = network->token_logs && limits->no_logs;
+	source->sweeps_native = source->wants_native && (!network->traces || limits->traces == EVM_TRACE_NONE);
+	if (source->sweeps_native && !source->listed)
+	{
+		source->sweeps_native = false;
+		(void) rc_log_change(source->context.host, RC_LOG_WARNING, "contracts' payments are not seen",
+							 RC_FIELDS(rc_field_text("chain", network->chain), rc_field_text("network", network->network)),
+							 "there are no traces, and too many open requests for asking for their balances");
+	}
 }
 
 /* Too many to be listed: their tokens */
@@ -78,12 +107,15 @@ evm_load_keys(rc_source *source)
 	if (!load_page(source, EVM_LISTED_KEYS + 1, &last, &n))
 		return false;
 	source->listed = n <= EVM_LISTED_KEYS;
-	if (!source->listed && !(source->learned->ledger.no_tokens ? load_all(source, &last) : load_tokens(source)))
+	if (!source->listed && (source->learned->ledger.no_tokens || must_sweep(source)) && !load_all(source, &last))
+		return false;
+	if (!source->listed && !load_tokens(source))
 		return false;
 	evm_wanted_finish(&source->wanted);
 	source->wants_native = source->wanted.nnative > 0 && source->context.network->native_blocks;
 	if (!source->context.network->token_logs)
 		source->wanted.ntokens = source->wanted.nholders = 0;
+	choose_sweeps(source);
 	source->keys_known = true;
 	source->keys_version = source->context.wanted->version;
 	return true;

@@ -54,7 +54,7 @@ evm_put_logs(rc_source *source)
 {
 	source->by_token = choose_tokens(source);
 	source->logs = 0;
-	for (int i = 0; i < source->nblocks; i++)
+	for (int i = 0; i < source->nblocks && !source->sweeps_tokens; i++)
 	{
 		evm_log_filter filter = {source->blocks[i].id.hash, &source->wanted, source->by_token, false};
 
@@ -70,7 +70,7 @@ evm_put_logs(rc_source *source)
 void
 evm_put_outgoing(rc_source *source)
 {
-	for (int i = 0; i < source->nblocks && !source->by_token; i++)
+	for (int i = 0; i < source->nblocks && !source->by_token && !source->sweeps_tokens; i++)
 	{
 		evm_block  *block = &source->blocks[i];
 		evm_log_filter filter = {block->id.hash, &block->paid, false, true};
@@ -96,12 +96,13 @@ lower_limits(rc_source *source, const evm_question *question, const rc_rpc_reply
 		limits->no_holders = true;
 	else
 	{
+		/* Another endpoint may be better; this one is asked for balances when it is its turn again */
+		limits->no_logs = true;
 		problem = rc_asprintf("the endpoint refuses eth_getLogs: %s", reply->error);
 		outcome = evm_say(source, RC_FAILURE_REFUSED, problem);
 		free(problem);
 		return outcome;
 	}
-	source->keys_known = source->keys_known && source->listed;
 	return EVM_ASK_ANEW;
 }
 

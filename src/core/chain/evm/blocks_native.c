@@ -80,7 +80,7 @@ evm_put_traces(rc_source *source)
 {
 	evm_trace_method method = source->learned->ledger.traces;
 
-	if (!source->context.network->traces || !source->wants_native || source->no_traces || method == EVM_TRACE_NONE)
+	if (!source->context.network->traces || !source->wants_native || method == EVM_TRACE_NONE)
 		return;
 	for (int i = 0; i < source->nblocks; i++)
 	{

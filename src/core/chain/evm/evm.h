@@ -96,6 +96,7 @@ typedef struct evm_ledger_limits
 	double		logs;			/* of the tokens in a block, as they were last; negative: not known */
 	int			asked_by_holders;	/* blocks in a row: now and then it is tried whether tokens are cheaper */
 	evm_trace_method traces;
+	bool		no_logs;		/* it refuses logs, however they are asked for: balances tell what came */
 	bool		no_tokens;		/* it refuses all logs of one token */
 	bool		no_holders;		/* it refuses logs by holder */
 	bool		no_creation;	/* balances are read one by one */

@@ -45,7 +45,6 @@ evm_reading_begin(rc_source *source, const rc_block_id *blocks, int n)
 		source->blocks[i].id = blocks[i];
 	source->stage = EVM_ASK_BLOCKS;
 	source->rounds = 0;
-	source->no_traces = false;
 }
 
 /* From the beginning, with what is known of the endpoint now */
@@ -57,6 +56,7 @@ begin_anew(rc_source *source)
 	evm_drop_questions(source);
 	for (int i = 0; i < source->nblocks; i++)
 		clear_block(&source->blocks[i]);
+	source->keys_known = false;
 	source->stage = EVM_ASK_BLOCKS;
 	return EVM_TAKEN;
 }
@@ -80,7 +80,7 @@ find_all_receivers(rc_source *source)
 	for (int i = 0; i < source->nblocks; i++)
 	{
 		evm_transfers_keep(&source->blocks[i].transfers, &source->blocks[i].paid);
-		evm_find_receivers(&source->blocks[i]);
+		evm_find_receivers(source, &source->blocks[i]);
 	}
 }
 
@@ -249,6 +249,8 @@ evm_reading_failed(rc_source *source, rc_failure failure)
 		free(failure.text);
 		return EVM_GONE;
 	}
+	if (failure.code == RC_FAILURE_REFUSED && source->stage == EVM_ASK_LOGS)
+		source->learned->ledger.no_logs = true;
 	if (traces && (failure.code == RC_FAILURE_REFUSED || failure.code == RC_FAILURE_MALFORMED))
 	{
 		rc_rpc_reply reply = {.error = failure.text};
@@ -273,9 +275,12 @@ set_credit(const evm_transfer *transfer, rc_credit *credit)
 {
 	static const rc_credit_kind kinds[] = {RC_CREDIT_TOKEN, RC_CREDIT_NATIVE, RC_CREDIT_INTERNAL};
 
-	memcpy(credit->txid, "0x", 2);
-	rc_hex_encode(transfer->txid, sizeof(transfer->txid), credit->txid + 2);
 	credit->kind = kinds[transfer->kind];
+	if (!transfer->unexplained)
+	{
+		memcpy(credit->txid, "0x", 2);
+		rc_hex_encode(transfer->txid, sizeof(transfer->txid), credit->txid + 2);
+	}
 	credit->ordinal = transfer->kind == EVM_BY_TOKEN ? transfer->position :
 		transfer->kind == EVM_INTERNAL ? transfer->ordinal : 0;
 	credit->key.len = EVM_KEY_BYTES;
@@ -315,8 +320,8 @@ evm_reading_result(rc_source *source)
 		evm_block  *block = &source->blocks[i];
 		rc_read_block *read = &blocks[i];
 
-		evm_credit_tokens(source, block);
 		credit_internal(block);
+		evm_credit_balances(source, block);
 		read->height = block->id.height;
 		memcpy(read->hash, block->id.hash, sizeof(read->hash));
 		memcpy(read->previous, "0x", 2);

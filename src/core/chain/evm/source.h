@@ -18,6 +18,12 @@
 /* More keys than this are not listed: logs are asked for by token, and the database says whom they concern */
 #define EVM_LISTED_KEYS 1000
 
+/*
+ * Where no log or trace says what came, the balances of all keys at each block
+ * do: 1,480 of them a megabyte asked for. Of more keys than this, nothing does.
+ */
+#define EVM_SWEPT_KEYS 20000
+
 /* Headers that hashes brought, for the reading that follows */
 #define EVM_KEPT_HEADERS 32
 
@@ -62,7 +68,7 @@ typedef struct evm_block
 	evm_header	header;
 	evm_transfers transfers;	/* as they are said; once matched, those that concern a key */
 	evm_wanted	paid;			/* the keys among them that get something */
-	evm_pair   *receivers;		/* of tokens; depth: balances at the parent, tip: at the block */
+	evm_pair   *receivers;		/* whose balances are asked for; depth: at the parent, tip: at the block */
 	size_t		nreceivers;
 	bool		exists;			/* the endpoint has the block */
 	struct json_object *transactions;	/* hashes, for traces that name none */
@@ -94,6 +100,8 @@ struct rc_source
 	bool		keys_known;
 	uint64_t	keys_version;
 	bool		wants_native;
+	bool		sweeps_native;	/* what contracts paid is found by balances: there are no traces */
+	bool		sweeps_tokens;	/* likewise what tokens paid: there are no logs */
 
 	/* The reading */
 	evm_block  *blocks;
@@ -105,7 +113,6 @@ struct rc_source
 	size_t		asked;			/* questions that were sent */
 	size_t		sent;			/* of them, those of the exchange under way */
 	bool		by_token;		/* how logs are asked for */
-	bool		no_traces;		/* these blocks' traces can't be read */
 	size_t		logs;			/* that came */
 	int			rounds;			/* times that the reading began anew */
 };
@@ -128,12 +135,12 @@ extern evm_outcome evm_take_logs(rc_source *source, const evm_question *question
 extern void evm_learn_logs(rc_source *source);
 
 /* blocks_balances.c */
-extern void evm_find_receivers(evm_block *block);
+extern void evm_find_receivers(const rc_source *source, evm_block *block);
 extern void evm_put_balances(rc_source *source);
 extern evm_outcome evm_take_balances(rc_source *source, const evm_question *question, rc_rpc_reply *reply);
 extern void evm_put_state(rc_source *source);
 extern evm_outcome evm_take_state(rc_source *source, const evm_question *question, rc_rpc_reply *reply);
-extern void evm_credit_tokens(rc_source *source, evm_block *block);
+extern void evm_credit_balances(rc_source *source, evm_block *block);
 
 /* blocks_native.c */
 extern void evm_put_blocks(rc_source *source);

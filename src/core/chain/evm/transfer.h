@@ -28,6 +28,7 @@ typedef struct evm_transfer
 	uint8_t		from[RC_EVM_ADDRESS_BYTES];
 	uint8_t		to[RC_EVM_ADDRESS_BYTES];
 	rc_uint256	amount;			/* as it is said; of a credit: what of it arrived */
+	bool		unexplained;	/* of a credit: a balance has grown, and no transaction is known that did it */
 	bool		unverified;		/* of a credit: taken as it was said, since the state of its block was not to be had */
 } evm_transfer;
 
