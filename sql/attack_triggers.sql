@@ -3,6 +3,7 @@
 \set SHOW_CONTEXT never
 \set VERBOSITY terse
 CREATE EXTENSION reconciler;
+CREATE ROLE regress_attack_shop;
 SELECT reconciler.add_network('ethereum', 'local', chain_id => 31337, confirmations => 1) AS net \gset
 CREATE TABLE requests (id int PRIMARY KEY, status text DEFAULT 'pending', chain text DEFAULT 'ethereum', network text DEFAULT 'local',
 	expected_amount_minor numeric DEFAULT 100, address_canonical text DEFAULT '0x00000000000000000000000000000000000000aa', what text);
@@ -131,6 +132,30 @@ UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
 SELECT outcome, request_id, to_status, reason FROM settle_all();
 SELECT id, status FROM requests WHERE id > 10 ORDER BY id;
 SELECT request_id, expires_at FROM reconciler.queue ORDER BY 1;
+-- Settings that would end the session, and with it the worker: by a statement, and by the function's own
+TRUNCATE requests, reconciler.transitions;
+ALTER TABLE requests OWNER TO regress_attack_shop;
+CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.what IS NOT NULL THEN
+		PERFORM set_config(NEW.what, '1', true);
+		PERFORM pg_sleep(0.1);
+		RAISE EXCEPTION 'no';
+	END IF;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER poison BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION poison();
+INSERT INTO requests (id, what) VALUES (1, 'exit_on_error'), (2, 'transaction_timeout'), (3, NULL);
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status FROM settle_all();
+CREATE FUNCTION exits() RETURNS trigger LANGUAGE plpgsql SET exit_on_error = on AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+DROP TRIGGER poison ON requests;
+CREATE TRIGGER exits BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION exits();
+DELETE FROM requests WHERE id = 2;
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status FROM settle_all();
+DROP TRIGGER exits ON requests;
 CREATE TRIGGER poison BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION poison();
 -- It is the server's cancel that ends a look, as ever.
 INSERT INTO requests (id) VALUES (20);
@@ -142,5 +167,6 @@ RESET statement_timeout;
 
 DROP VIEW differences;
 DROP TABLE requests, neighbours;
-DROP FUNCTION change_again, poison, open_again, settle_all;
+DROP FUNCTION change_again, poison, open_again, exits, settle_all;
+DROP ROLE regress_attack_shop;
 DROP EXTENSION reconciler;

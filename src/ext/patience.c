@@ -1,4 +1,6 @@
 /* patience.c: a time limit for code of the application's */
+#include "compat.h"
+
 #include "patience.h"
 
 #include <signal.h>
@@ -24,9 +26,29 @@ cancel_statement(void)
 	SetLatch(MyLatch);
 }
 
+/*
+ * Settings by which an error, or time, ends the whole session: whoever may set
+ * them in a trigger ends one worker after the other. From the first such code on
+ * they are a superuser's in this session.
+ */
+static void
+keep_session(void)
+{
+	static const char *const names[] = {"exit_on_error", "transaction_timeout"};
+
+	for (size_t i = 0; i < lengthof(names); i++)
+	{
+		struct config_generic *option = rc_guc_find(names[i]);
+
+		if (option != NULL && option->context == PGC_USERSET)
+			option->context = PGC_SUSET;
+	}
+}
+
 void
 patience_begin(patience *limit, int ms)
 {
+	keep_session();
 	if (limit_timeout == MAX_TIMEOUTS)
 		limit_timeout = RegisterTimeout(USER_TIMEOUT, cancel_statement);
 	limit->context = CurrentMemoryContext;
