@@ -11,7 +11,7 @@ BEGIN
 	IF NEW.id LIKE 'long%' THEN
 		NEW.status := repeat(chr(1), 9000);
 	ELSIF NEW.id LIKE 'wide%' THEN
-		NEW.status := repeat('€"\', 100000);
+		NEW.status := repeat('€"\', 3000);
 	END IF;
 	RETURN NEW;
 END
