@@ -113,6 +113,29 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- An error, if the column is one that the triggers of an attached table name.
+CREATE FUNCTION _refuse_column_change(relation regclass, column_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	s reconciler.sources;
+	mapped_as text;
+BEGIN
+	SELECT r.* INTO s FROM reconciler.sources AS r WHERE r.relation = _refuse_column_change.relation;
+	mapped_as := (SELECT m.name FROM reconciler._mapped_columns(s.columns) AS m WHERE m.mapped = column_name AND m.pos <= 8 LIMIT 1);
+	IF mapped_as IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('table %s is attached to reconciler, which this change would break: column "%s" is mapped (%s)',
+				relation, column_name, mapped_as),
+			DETAIL = format('It is attached with columns => %L, statuses => %L.', s.columns, s.statuses),
+			HINT = format('In one transaction, so that nothing is lost: SELECT reconciler.detach(%L); the change; SELECT reconciler.attach(%1$L, …); see docs/migrations.md.',
+				relation::text);
+	END IF;
+END $$;
+
+-- At the start of ALTER TABLE: changes of a mapped column's type, and its drop.
+CREATE FUNCTION _guard_columns() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_guard_columns';
+
 -- Forgets tables that are dropped, speaks up for triggers that are in use.
 CREATE FUNCTION _follow_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -152,10 +175,13 @@ BEGIN
 	END IF;
 END $$;
 
+CREATE EVENT TRIGGER reconciler_guard_columns ON ddl_command_start
+	WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION _guard_columns();
 CREATE EVENT TRIGGER reconciler_guard_alter ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER INDEX', 'ALTER TYPE')
 	EXECUTE FUNCTION _guard_alter();
 CREATE EVENT TRIGGER reconciler_follow_drop ON sql_drop EXECUTE FUNCTION _follow_drop();
 
+COMMENT ON EVENT TRIGGER reconciler_guard_columns IS 'Refuses changes of mapped columns of attached tables, and says how they are made';
 COMMENT ON EVENT TRIGGER reconciler_guard_alter IS 'Refuses changes of attached tables that would break their mapping';
 COMMENT ON EVENT TRIGGER reconciler_follow_drop IS 'Forgets attached tables that are dropped, and warns when a trigger of theirs is dropped alone';
