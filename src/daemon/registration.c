@@ -6,11 +6,11 @@
 #include <json-c/json.h>
 
 #include "core/chain/chain.h"
-#include "core/chain/bitcoin/address.h"
 #include "core/net/http.h"
 #include "core/net/jsonrpc.h"
 #include "core/base/backoff.h"
 #include "core/base/memory.h"
+#include "core/base/text.h"
 #include "core/net/redact.h"
 #include "core/protocol/protocol.h"
 #include "registration.h"
@@ -23,14 +23,6 @@
 
 /* An answer is a few dozen bytes; whatever is much longer isn't one */
 #define MAX_ANSWER			65536
-
-/* EIP-695 */
-static const rc_rpc_call chain_id_call = {"eth_chainId", "[]", 0};
-
-/* Each has a genesis block of its own */
-static const char *const bitcoin_networks[] = {"mainnet", "testnet", "testnet4", "signet", "regtest"};
-
-#define NBITCOIN ((int) (sizeof(bitcoin_networks) / sizeof(bitcoin_networks[0])))
 
 /* A network that the database doesn't know, as far as is known */
 typedef struct entry
@@ -79,50 +71,31 @@ ask_later(entry *entry, const char *what)
 	free(shown);
 }
 
-/* A quantity of JSON-RPC, of at most 63 bits since the database keeps it as a bigint; 0: it isn't one */
-static uint64_t
-parse_quantity(const char *text)
+/* What the answer says of the chain; no text of a failure: it says it */
+static rc_failure
+read_answer(const entry *entry, const rc_http_response *response, rc_identity *identity)
 {
-	size_t		len = strlen(text);
-	uint64_t	value;
-
-	if (len < 3 || len > 18 || strncmp(text, "0x", 2) != 0 ||
-		strspn(text + 2, "0123456789abcdefABCDEF") != len - 2)
-		return 0;
-	value = strtoull(text + 2, NULL, 16);
-	return value <= INT64_MAX ? value : 0;
-}
-
-static uint64_t
-parse_chain_id(const rc_http_response *response, int64_t id)
-{
+	const rc_identifier *identifier = rc_chain_of(entry->own->kind)->identify;
 	rc_rpc_reply reply = {0};
+	rc_failure	failure;
 	int64_t		code;
 	char	   *error = NULL;
-	uint64_t	chain_id = 0;
 
-	if (rc_rpc_parse(response->body, response->body_len, 1, id, false, &reply, &code, &error) != RC_RPC_OK)
-		rc_http_distrust(response);
-	else if (json_object_is_type(reply.result, json_type_string))
-		chain_id = parse_quantity(json_object_get_string(reply.result));
-	free(error);
-	rc_rpc_clear(&reply, 1);
-	return chain_id;
-}
-
-/* The network of a genesis block's hash, alone in the body; NULL: none that is known */
-static const char *
-network_of_genesis(const char *body)
-{
-	for (int i = 0; i < NBITCOIN; i++)
+	memset(identity, 0, sizeof(*identity));
+	if (response->error != NULL)
+		return rc_failure_make(response->code, "%s", response->error);
+	if (response->status != 200)
+		return rc_failure_make(RC_FAILURE_REFUSED, "HTTP status %ld", response->status);
+	if (identifier->method == NULL)
+		return identifier->take(response->body, identity);
+	if (rc_rpc_parse(response->body, response->body_len, 1, entry->question_id, false, &reply, &code, &error) != RC_RPC_OK)
 	{
-		const char *genesis = rc_btc_network_of(bitcoin_networks[i])->genesis;
-		size_t		len = strlen(genesis);
-
-		if (strncmp(body, genesis, len) == 0 && body[len + strspn(body + len, " \r\n")] == '\0')
-			return bitcoin_networks[i];
+		rc_http_distrust(response);
+		return rc_failure_take(RC_FAILURE_MALFORMED, error);
 	}
-	return NULL;
+	failure = rc_identify_take_reply(identifier, &reply, identity);
+	rc_rpc_clear(&reply, 1);
+	return failure;
 }
 
 static void
@@ -130,51 +103,44 @@ take_answer(void *arg, const rc_http_response *response)
 {
 	entry	   *entry = arg;
 	rc_own_network *own = entry->own;
-	const char *network;
-	char		what[64];
+	rc_identity identity;
+	rc_failure	failure = read_answer(entry, response, &identity);
 
 	entry->question = NULL;
-	if (response->error != NULL)
+	if (failure.text == NULL && identity.chain_id == 0 && identity.network == NULL)
+		failure = rc_failure_make(RC_FAILURE_WRONG_CHAIN, "the genesis block is that of no known network");
+	if (failure.text != NULL)
 	{
-		ask_later(entry, response->error);
+		/* It may be the endpoint's own words */
+		rc_text_redact(failure.text, own->urls[entry->next_url], NULL);
+		rc_text_clean(failure.text);
+		ask_later(entry, failure.text);
+		free(failure.text);
 		return;
 	}
-	if (response->status != 200)
-	{
-		snprintf(what, sizeof(what), "HTTP status %ld", response->status);
-		ask_later(entry, what);
-		return;
-	}
-	if (rc_chain_of(own->kind)->has_chain_id)
-	{
-		own->chain_id = parse_chain_id(response, entry->question_id);
-		entry->answered = own->chain_id != 0;
-		if (!entry->answered)
-			ask_later(entry, "no chain id in the answer to eth_chainId");
-		return;
-	}
-	network = network_of_genesis(response->body);
-	if (network != NULL)
-		own->network = rc_strdup(network);
-	entry->answered = network != NULL;
-	if (!entry->answered)
-		ask_later(entry, "the genesis block is that of no known network");
+	own->chain_id = identity.chain_id;
+	if (identity.network != NULL && own->network == NULL)
+		own->network = rc_strdup(identity.network);
+	entry->answered = true;
 }
 
 static void
 ask(entry *entry)
 {
 	const rc_own_network *own = entry->own;
+	const rc_identifier *identifier = rc_chain_of(own->kind)->identify;
 	const char *base = own->urls[entry->next_url];
 	size_t		len = strlen(base);
 	char	   *url = NULL;
 	rc_buffer	body = {0};
 	rc_http_request request = {.url = base,.timeout_ms = QUESTION_TIMEOUT_MS,.max_response = MAX_ANSWER};
 
-	if (rc_chain_of(own->kind)->has_chain_id)
+	if (identifier->method != NULL)
 	{
+		rc_rpc_call call = {identifier->method, identifier->params, 0};
+
 		entry->question_id = rc_rpc_take_ids(1);
-		rc_rpc_build(&body, &chain_id_call, 1, entry->question_id, false);
+		rc_rpc_build(&body, &call, 1, entry->question_id, false);
 		request.body = body.data;
 		request.body_len = body.len;
 	}
@@ -182,7 +148,7 @@ ask(entry *entry)
 	{
 		while (len > 0 && base[len - 1] == '/')
 			len--;
-		url = rc_asprintf("%.*s/block-height/0", (int) len, base);
+		url = rc_asprintf("%.*s%s", (int) len, base, identifier->path);
 		request.url = url;
 	}
 	entry->question = rc_http_start(entry->registration->http, &request, take_answer, entry);

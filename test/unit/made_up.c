@@ -380,7 +380,7 @@ cancel_look(rc_attempt *attempt)
 	made_up.open--;
 }
 
-static const rc_observer observer = {start_look, cancel_look, NULL};
+static const rc_observer observer = {start_look, cancel_look};
 
 static char *
 request_problem(const char *network, const char *address, const char *token)

@@ -38,6 +38,8 @@ main(void)
 	{
 		ok(rc_chain_of((*chain)->kind) == *chain, (*chain)->kind);
 		ok((*chain)->look != NULL || (*chain)->blocks != NULL, "it looks, is followed, or both");
+		ok((*chain)->identify != NULL && ((*chain)->identify->method != NULL) != ((*chain)->identify->path != NULL),
+		   "it has one question for which chain an endpoint serves");
 		ok((*chain)->request_problem != NULL && (*chain)->request_key != NULL && (*chain)->default_chain != NULL,
 		   "it has all that every kind has");
 		ok((*chain)->request_key("mainnet", "nonsense", NULL, key) == 0 && has_problem((*chain)->kind, "nonsense", NULL),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/chain/blocks.h"
+#include "core/chain/identify.h"
 #include "core/chain/observer.h"
 
 typedef struct rc_chain
@@ -25,7 +26,14 @@ typedef struct rc_chain
 	char	   *(*request_problem) (const char *network, const char *address, const char *token);
 	size_t		(*request_key) (const char *network, const char *address, const char *token, uint8_t key[RC_KEY_MAX]);
 
+	const rc_identifier *identify;	/* which chain an endpoint serves */
 	const rc_observer *look;	/* asks for each request; NULL: it doesn't */
+
+	/*
+	 * The HTTP requests that a look at these will take, as far as is known before
+	 * it; NULL where the network's rate_limit doesn't apply.
+	 */
+	int			(*look_cost) (const rc_request *requests, int nrequests);
 	const rc_block_source *blocks;	/* hands out blocks, so that its chain can be followed; NULL: it doesn't */
 
 	/* What a worker has learned of an endpoint's limits, for people: a JSON object, rc_malloc'd; NULL: nothing */

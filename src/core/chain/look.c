@@ -188,9 +188,9 @@ rc_look_start(rc_http *http, const rc_host *host, rc_network *network, const rc_
 int
 rc_look_cost(const rc_network *network, const rc_request *requests, int nrequests)
 {
-	const rc_observer *observer = observer_of(network->kind);
+	const rc_chain *chain = rc_chain_of(network->kind);
 
-	return observer != NULL && observer->cost != NULL && network->rate_limit > 0 ? observer->cost(requests, nrequests) : 0;
+	return chain != NULL && chain->look_cost != NULL && network->rate_limit > 0 ? chain->look_cost(requests, nrequests) : 0;
 }
 
 /* Ends a look; done is not called */

@@ -17,7 +17,7 @@ struct rc_attempt
 	const rc_request *requests;
 	int			nrequests;
 	rc_observation *observation;	/* to fill in: tip, depth and results[0..nrequests), all zeroed at start */
-	int		   *http_requests;	/* counts those sent, where the observer has a cost */
+	int		   *http_requests;	/* counts those sent, where the kind has a look_cost */
 	void	   *state;			/* the observer's own, from start to its end */
 	rc_look    *look;			/* look.c's */
 
@@ -43,15 +43,11 @@ struct rc_attempt
  *     its state, and calls neither.
  * Every result must be set when it succeeds: results[i].error (rc_malloc'd), or
  * both amounts. A request whose address does not parse is its own error.
- *
- * cost: the HTTP requests that a look at these will take, as far as is known
- * before it; NULL where the network's rate_limit doesn't apply.
  */
 typedef struct rc_observer
 {
 	void		(*start) (rc_attempt *attempt);
 	void		(*cancel) (rc_attempt *attempt);
-	int			(*cost) (const rc_request *requests, int nrequests);
 } rc_observer;
 
 /* Each stands in the table of its kind (chain.h) */

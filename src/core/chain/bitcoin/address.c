@@ -31,6 +31,17 @@ rc_btc_network_of(const char *name)
 	return NULL;
 }
 
+const char *
+rc_btc_network_of_genesis(const char *hash)
+{
+	for (size_t i = 0; i < NNETWORKS; i++)
+	{
+		if (strcmp(btc_networks[i].genesis, hash) == 0)
+			return btc_networks[i].name;
+	}
+	return NULL;
+}
+
 /* bytes = bytes * 58 + digit; false if it doesn't fit */
 static bool
 base58_push(uint8_t bytes[BASE58_BYTES], unsigned digit)

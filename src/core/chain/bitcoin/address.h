@@ -29,6 +29,9 @@ typedef struct rc_btc_network
 	const char *genesis;		/* hash of its first block */
 } rc_btc_network;
 
+/* The name of the network that begins with that block; NULL: none of them */
+extern const char *rc_btc_network_of_genesis(const char *hash);
+
 /* mainnet, testnet (testnet3), testnet4, signet, regtest; NULL: another name */
 extern const rc_btc_network *rc_btc_network_of(const char *name);
 

@@ -145,9 +145,9 @@ cancel(rc_attempt *attempt)
 	free_look(attempt->state);
 }
 
-/* rc_observer.cost: tip, newest blocks and check; each address; the transactions of those that were paid */
-static int
-cost(const rc_request *requests, int nrequests)
+/* rc_chain.look_cost: tip, newest blocks and check; each address; the transactions of those that were paid */
+int
+rc_esplora_look_cost(const rc_request *requests, int nrequests)
 {
 	int			cost = 3 + nrequests;
 
@@ -156,4 +156,4 @@ cost(const rc_request *requests, int nrequests)
 	return cost;
 }
 
-const rc_observer rc_esplora_observer = {start, cancel, cost};
+const rc_observer rc_esplora_observer = {start, cancel};

@@ -135,4 +135,7 @@ extern rc_failure esplora_take_sums(esplora_task *task, const rc_http_response *
 extern rc_failure esplora_take_page(esplora_task *task, const rc_http_response *response);
 extern rc_failure esplora_take_mempool(esplora_task *task, const rc_http_response *response);
 
+/* esplora.c: of its kind */
+extern int	rc_esplora_look_cost(const rc_request *requests, int nrequests);
+
 #endif

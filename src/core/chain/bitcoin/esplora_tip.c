@@ -1,5 +1,6 @@
 /* esplora_tip.c: which chain an Esplora server serves, its tip, and the blocks below it */
 #include "core/chain/bitcoin/esplora.h"
+#include "core/chain/bitcoin/identify.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +14,10 @@ static const rc_failure nothing_wrong = {RC_FAILURE_NONE, NULL, -1};
 rc_failure
 esplora_take_genesis(esplora_task *task, const rc_http_response *response)
 {
-	const rc_btc_network *chain = task->look->chain;
-	char		hash[RC_BTC_HASH_SIZE];
-	char	   *error = rc_esplora_parse_hash(response->body, response->body_len, hash);
+	rc_failure	failure = rc_identify_answer(&rc_btc_esplora_identifier, task->look->attempt->network, response->body);
 
-	if (error != NULL)
-		return rc_failure_take(RC_FAILURE_MALFORMED, error);
-	if (strcmp(hash, chain->genesis) != 0)
-		return rc_failure_make(RC_FAILURE_WRONG_CHAIN,
-							   "the endpoint serves another chain than Bitcoin's %s: its first block is %s",
-							   chain->name, hash);
+	if (failure.text != NULL)
+		return failure;
 	task->look->attempt->endpoint->verified = true;
 	esplora_go_on(task, ESPLORA_TIP_HASH);
 	return nothing_wrong;

@@ -4,6 +4,7 @@
 #include "core/base/memory.h"
 #include "core/chain/bitcoin/address.h"
 #include "core/chain/bitcoin/esplora.h"
+#include "core/chain/bitcoin/identify.h"
 #include "core/chain/bitcoin/node.h"
 #include "core/chain/chain.h"
 
@@ -43,7 +44,9 @@ const rc_chain rc_chain_esplora = {
 	.urls_option = "btc-esplora-base-url",
 	.request_problem = request_problem,
 	.request_key = request_key,
+	.identify = &rc_btc_esplora_identifier,
 	.look = &rc_esplora_observer,
+	.look_cost = rc_esplora_look_cost,
 	.learned = learned,
 };
 
@@ -52,5 +55,6 @@ const rc_chain rc_chain_bitcoind = {
 	.default_chain = "bitcoin",
 	.request_problem = request_problem,
 	.request_key = request_key,
+	.identify = &rc_btc_node_identifier,
 	.blocks = &rc_btc_blocks,
 };

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/memory.h"
+#include "core/chain/bitcoin/identify.h"
 #include "core/chain/bitcoin/node_rpc.h"
 
 /* Hashes by height in one call: all blocks that are kept for finding a fork, and some */
@@ -43,7 +44,6 @@ typedef enum question
 struct rc_source
 {
 	rc_source_context context;
-	const rc_btc_network *chain;
 	rc_exchange *call;			/* under way, or NULL */
 	question	question;
 	rc_block_id block;			/* that is asked for */
@@ -67,7 +67,6 @@ open_source(const rc_source_context *context)
 	rc_source  *source = rc_calloc(1, sizeof(*source));
 
 	source->context = *context;
-	source->chain = rc_btc_network_of(context->network->network);
 	return source;
 }
 
@@ -87,7 +86,7 @@ take_answers(rc_source *source, const rc_rpc_reply *replies, rc_source_result *r
 	switch (source->question)
 	{
 		case ASK_TIP:
-			rc_btc_take_tip(source->chain, replies, result);
+			rc_btc_take_tip(source->context.network, replies, result);
 			source->context.endpoint->verified |= result->failure.text == NULL;
 			break;
 		case ASK_HASHES:
@@ -171,8 +170,8 @@ set_done(rc_source *source, rc_source_done done, void *arg)
 static void
 ask_tip(rc_source *source, rc_source_done done, void *arg)
 {
-	static const rc_rpc_call calls[3] = {
-		{"getblockchaininfo", "[]", 0}, {"getmempoolinfo", "[]", 0}, {"getblockhash", "[0]", 0}
+	const rc_rpc_call calls[3] = {
+		{"getblockchaininfo", "[]", 0}, {"getmempoolinfo", "[]", 0}, {rc_btc_node_identifier.method, rc_btc_node_identifier.params, 0}
 	};
 
 	set_done(source, done, arg);

@@ -15,8 +15,8 @@ extern const rc_block_source rc_btc_blocks;
  * has what it was asked for.
  */
 
-/* getblockchaininfo, getmempoolinfo, getblockhash 0 */
-extern void rc_btc_take_tip(const rc_btc_network *chain, const rc_rpc_reply *replies, rc_source_result *result);
+/* getblockchaininfo, getmempoolinfo, and who it is */
+extern void rc_btc_take_tip(const rc_network *network, const rc_rpc_reply *replies, rc_source_result *result);
 
 /* getblockhash, as often as there are hashes in result */
 extern void rc_btc_take_hashes(const rc_rpc_reply *replies, rc_source_result *result);

@@ -8,6 +8,7 @@
 
 #include "core/base/memory.h"
 #include "core/chain/bitcoin/block.h"
+#include "core/chain/bitcoin/identify.h"
 
 /* Bitcoin Core's RPC_INVALID_ADDRESS_OR_KEY: a transaction has left the mempool; RPC_IN_WARMUP */
 #define RPC_NO_SUCH_TRANSACTION (-5)
@@ -58,14 +59,14 @@ failure_of(const rc_rpc_reply *reply)
 
 /* Says the node itself that it doesn't know the chain yet? */
 static rc_failure
-node_is_behind(const rc_btc_network *chain, const rc_rpc_reply *replies, int64_t height)
+node_is_behind(const rc_network *network, const rc_rpc_reply *replies, int64_t height)
 {
 	struct json_object *headers = member(replies[0].result, "headers", json_type_int);
 	struct json_object *syncing = member(replies[0].result, "initialblockdownload", json_type_boolean);
 	struct json_object *loaded = member(replies[1].result, "loaded", json_type_boolean);
 
 	/* On regtest blocks come on demand, and a chain that rests is not behind */
-	if (syncing != NULL && json_object_get_boolean(syncing) && strcmp(chain->name, "regtest") != 0)
+	if (syncing != NULL && json_object_get_boolean(syncing) && strcmp(network->network, "regtest") != 0)
 		return rc_failure_make(RC_FAILURE_BEHIND, "the node is behind: initial block download, block %" PRId64 " of %" PRId64,
 							   height, json_object_get_int64(headers));
 	if (json_object_get_int64(headers) > height + 1)
@@ -78,7 +79,7 @@ node_is_behind(const rc_btc_network *chain, const rc_rpc_reply *replies, int64_t
 
 /* What is wrong with the answers about the node's state; no text: nothing, with the tip taken */
 static rc_failure
-take_state(const rc_btc_network *chain, const rc_rpc_reply *replies, rc_chain_tip *tip)
+take_state(const rc_network *network, const rc_rpc_reply *replies, rc_chain_tip *tip)
 {
 	struct json_object *info = replies[0].result;
 	struct json_object *blocks = member(info, "blocks", json_type_int);
@@ -86,18 +87,18 @@ take_state(const rc_btc_network *chain, const rc_rpc_reply *replies, rc_chain_ti
 	struct json_object *time = member(info, "time", json_type_int);
 	const char *best = rc_json_string(info, "bestblockhash");
 	const char *work = rc_json_string(info, "chainwork");
-	const char *genesis = hash_of(&replies[2]);
+	rc_failure	failure;
 
 	for (int i = 0; i < 3; i++)
 	{
 		if (replies[i].error != NULL)
 			return failure_of(&replies[i]);
 	}
-	if (genesis == NULL || blocks == NULL || member(info, "headers", json_type_int) == NULL || !is_hash(best) || !is_hash(work))
+	if (blocks == NULL || member(info, "headers", json_type_int) == NULL || !is_hash(best) || !is_hash(work))
 		return malformed("the answer is not that of a Bitcoin node");
-	if (strcmp(genesis, chain->genesis) != 0)
-		return rc_failure_make(RC_FAILURE_WRONG_CHAIN, "the node serves another chain than Bitcoin's %s: its first block is %s",
-							   chain->name, genesis);
+	failure = rc_identify_reply(&rc_btc_node_identifier, network, &replies[2]);
+	if (failure.text != NULL)
+		return failure;
 	tip->height = json_object_get_int64(blocks);
 	snprintf(tip->hash, sizeof(tip->hash), "%s", best);
 	snprintf(tip->work, sizeof(tip->work), "%s", work);
@@ -105,14 +106,14 @@ take_state(const rc_btc_network *chain, const rc_rpc_reply *replies, rc_chain_ti
 
 	/* Nodes before version 23 don't say it */
 	tip->time = time != NULL ? json_object_get_int64(time) : -1;
-	return node_is_behind(chain, replies, tip->height);
+	return node_is_behind(network, replies, tip->height);
 }
 
 void
-rc_btc_take_tip(const rc_btc_network *chain, const rc_rpc_reply *replies, rc_source_result *result)
+rc_btc_take_tip(const rc_network *network, const rc_rpc_reply *replies, rc_source_result *result)
 {
 	result->tip.tagged.height = -1;
-	result->failure = take_state(chain, replies, &result->tip);
+	result->failure = take_state(network, replies, &result->tip);
 }
 
 void

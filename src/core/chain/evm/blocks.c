@@ -156,22 +156,16 @@ take_tip(rc_source *source, rc_rpc_reply *replies, int nreplies)
 {
 	const rc_network *network = source->context.network;
 	evm_learned *learned = source->learned;
-	uint64_t	chain_id;
+	rc_failure	failure = rc_identify_reply(&rc_evm_identifier, network, &replies[0]);
 	char	   *problem;
 
-	if (replies[0].error != NULL)
-		return rc_failure_make(RC_FAILURE_REFUSED, "eth_chainId: %s", replies[0].error);
-	if (!evm_parse_quantity(&replies[0], &chain_id))
-		return rc_failure_make(RC_FAILURE_MALFORMED, "eth_chainId: the answer is not a number");
-	if (chain_id != network->chain_id)
-		return rc_failure_make(RC_FAILURE_WRONG_CHAIN,
-							   "wrong chain: the endpoint's chain id is %" PRIu64 ", the network's is %" PRIu64,
-							   chain_id, network->chain_id);
+	if (failure.text != NULL)
+		return failure;
 	if ((problem = evm_parse_header(&replies[1], &learned->tip)) != NULL)
 		return rc_failure_take(RC_FAILURE_MALFORMED, problem);
 	if (nreplies > 2 && (problem = evm_parse_header(&replies[2], &learned->tagged)) != NULL)
 	{
-		rc_failure	failure = rc_failure_make(RC_FAILURE_BEHIND, "block \"%s\": %s", network->block_tag, problem);
+		failure = rc_failure_make(RC_FAILURE_BEHIND, "block \"%s\": %s", network->block_tag, problem);
 
 		free(problem);
 		return failure;
@@ -207,7 +201,7 @@ ask_tip(rc_source *source)
 	const char *tag = source->context.network->block_tag;
 	char	   *tag_params = tag != NULL ? rc_asprintf("[\"%s\",false]", tag) : NULL;
 	rc_rpc_call calls[3] = {
-		{"eth_chainId", "[]", 0},
+		{rc_evm_identifier.method, rc_evm_identifier.params, 0},
 		{"eth_getBlockByNumber", "[\"latest\",false]", EVM_MAX_HEADER},
 		{"eth_getBlockByNumber", tag_params, EVM_MAX_HEADER}
 	};

@@ -4,7 +4,11 @@
 
 #include "core/chain/evm/address.h"
 #include "core/net/exchange.h"
+#include "core/chain/identify.h"
 #include "core/chain/observer.h"
+
+/* identify.c: of its kind; observers put the question together with others */
+extern const rc_identifier rc_evm_identifier;
 
 /* 24,576 bytes of code may be returned (EIP-170): (24576 - 128) / 33 */
 #define EVM_MAX_PAIRS 740

@@ -71,6 +71,7 @@ const rc_chain rc_chain_evm = {
 	.has_chain_id = true,
 	.request_problem = request_problem,
 	.request_key = request_key,
+	.identify = &rc_evm_identifier,
 	.look = &rc_evm_observer,
 	.blocks = &rc_evm_blocks,
 	.learned = learned,

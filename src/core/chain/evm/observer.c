@@ -121,22 +121,16 @@ take_tip(evm_look *look, rc_rpc_reply *replies, int nreplies)
 	const rc_network *network = look->attempt->network;
 	evm_learned *learned = look->learned;
 	evm_header	tip = {0};
-	uint64_t	chain_id;
+	rc_failure	failure = rc_identify_reply(&rc_evm_identifier, network, &replies[0]);
 	char	   *error;
 
-	if (replies[0].error != NULL)
-		return rc_failure_make(RC_FAILURE_REFUSED, "eth_chainId: %s", replies[0].error);
-	if (!evm_parse_quantity(&replies[0], &chain_id))
-		return rc_failure_make(RC_FAILURE_MALFORMED, "eth_chainId: the answer is not a number");
-	if (chain_id != network->chain_id)
-		return rc_failure_make(RC_FAILURE_WRONG_CHAIN,
-							   "wrong chain: the endpoint's chain id is %" PRIu64 ", the network's is %" PRIu64,
-							   chain_id, network->chain_id);
+	if (failure.text != NULL)
+		return failure;
 	if ((error = evm_parse_header(&replies[1], &tip)) != NULL)
 		return rc_failure_take(RC_FAILURE_MALFORMED, error);
 	if (nreplies > 2 && (error = evm_parse_header(&replies[2], &learned->tagged)) != NULL)
 	{
-		rc_failure	failure = rc_failure_make(RC_FAILURE_MALFORMED, "block \"%s\": %s", network->block_tag, error);
+		failure = rc_failure_make(RC_FAILURE_MALFORMED, "block \"%s\": %s", network->block_tag, error);
 
 		free(error);
 		return failure;
@@ -170,7 +164,7 @@ ask_tip(evm_look *look)
 	const char *tag = look->attempt->network->block_tag;
 	char	   *tag_params = tag != NULL ? rc_asprintf("[\"%s\",false]", tag) : NULL;
 	rc_rpc_call calls[3] = {
-		{"eth_chainId", "[]", 0},
+		{rc_evm_identifier.method, rc_evm_identifier.params, 0},
 		{"eth_getBlockByNumber", "[\"latest\",false]", EVM_MAX_HEADER},
 		{"eth_getBlockByNumber", tag_params, EVM_MAX_HEADER}
 	};
@@ -372,4 +366,4 @@ cancel(rc_attempt *attempt)
 	attempt->state = NULL;
 }
 
-const rc_observer rc_evm_observer = {start, cancel, NULL};
+const rc_observer rc_evm_observer = {start, cancel};
