@@ -63,6 +63,7 @@ CREATE UNLOGGED TABLE webhook_state (
 	failures int NOT NULL DEFAULT 0,	-- in a row, that say something of the endpoint
 	failing_since timestamptz,
 	rest_until timestamptz NOT NULL DEFAULT '-infinity',
+	probing boolean NOT NULL DEFAULT false,		-- it keeps failing, and one delivery is under way to find out whether it still does
 	error text,
 	error_at timestamptz
 ) WITH (fillfactor = 40);
@@ -387,7 +388,7 @@ BEGIN
 	IF NOT FOUND OR s.rest_until > clock_timestamp() THEN
 		RETURN 0;
 	END IF;
-	UPDATE reconciler.webhook_state AS x SET rest_until = clock_timestamp() + lease WHERE x.webhook_id = of_webhook;
+	UPDATE reconciler.webhook_state AS x SET rest_until = clock_timestamp() + lease, probing = true WHERE x.webhook_id = of_webhook;
 	RETURN 1;
 END $$;
 
@@ -460,7 +461,7 @@ COMMENT ON FUNCTION claim_webhook(text, int, int) IS
 -- hours at most, less up to a half by chance.
 CREATE FUNCTION _webhook_pause(attempts int, first_pause interval, longest interval, growth numeric) RETURNS interval
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT least(first_pause * (growth ^ least(attempts - 1, 30))::float8, longest) * (0.5 + random() / 2)
+	SELECT least(first_pause * (growth ^ least(attempts - 1, 12))::float8, longest) * (0.5 + random() / 2)
 $$;
 
 COMMENT ON FUNCTION _webhook_pause(int, interval, interval, numeric) IS 'The pause after so many attempts';
@@ -471,16 +472,19 @@ CREATE FUNCTION _note_webhook(of_webhook int, status int, problem text, retry_af
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	works boolean := coalesce(status BETWEEN 200 AND 499 AND status NOT IN (408, 429), false);
-	first_pause interval := reconciler._setting_interval('webhook_retry');
+	pause interval := (SELECT reconciler._webhook_pause(x.failures - 3, reconciler._setting_interval('webhook_retry'), interval '1 minute', 2)
+					   FROM reconciler.webhook_state AS x WHERE x.webhook_id = of_webhook AND x.failures >= 4);
 BEGIN
 	UPDATE reconciler.webhook_state AS s
-		SET failures = CASE WHEN works THEN 0 ELSE s.failures + 1 END,
+		SET failures = CASE WHEN works THEN 0 ELSE s.failures + CASE WHEN s.failures < 5 OR s.probing THEN 1 ELSE 0 END END,
 			failing_since = CASE WHEN NOT works THEN coalesce(s.failing_since, clock_timestamp()) END,
-			-- One that works again need not rest, unless it has asked for it.
+			probing = false,
+			-- One that works again need not rest, unless it has asked for it. What was
+			-- under way when it began to rest says nothing new.
 			rest_until = CASE WHEN works AND retry_after IS NULL AND s.failures >= 5 THEN '-infinity'
-				ELSE greatest(s.rest_until, clock_timestamp() + retry_after,
-					CASE WHEN NOT works AND s.failures >= 4 THEN
-						clock_timestamp() + reconciler._webhook_pause(s.failures - 3, first_pause, interval '1 minute', 2) END) END,
+				WHEN NOT works AND s.probing THEN greatest(clock_timestamp() + retry_after, clock_timestamp() + pause)
+				WHEN NOT works AND s.failures = 4 THEN greatest(s.rest_until, clock_timestamp() + retry_after, clock_timestamp() + pause)
+				ELSE greatest(s.rest_until, clock_timestamp() + retry_after) END,
 			delivered = s.delivered + CASE WHEN problem IS NULL THEN 1 ELSE 0 END,
 			delivered_at = CASE WHEN problem IS NULL THEN clock_timestamp() ELSE s.delivered_at END,
 			error = coalesce(problem, s.error),

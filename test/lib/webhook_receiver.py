@@ -5,7 +5,7 @@
                                       {path: [secret, ...]}; prints how many are good and bad
 
 Paths: /ok answers 204; /slow takes a while; /late/N answers the first N tries of a message after
-the sender's patience; /hang never answers; /flaky/N fails N times with 500; /limited says 429 with
+the sender's patience; /hang never answers; /flaky/N fails N times with 500 for every third event; /limited says 429 with
 Retry-After for the first request; /hangup/N closes the connection N times instead of answering;
 /redirect sends elsewhere; /refuse says 400; /endless answers 200 with a body that doesn't end.
 What is behind "?" tells webhooks apart.
@@ -62,7 +62,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         if kind == "hangup" and early:
             self.write_down(0)
             self.close_connection = True
-        elif kind == "flaky" and early:
+        elif kind == "flaky" and early and int(self.headers.get("webhook-id", "_0").split("_")[1]) % 3 == 0:
             self.answer(500)
         elif kind == "limited" and first:
             self.answer(429, [("Retry-After", "1")])
