@@ -41,11 +41,30 @@ SELECT reconciler.ack_events('shipping', 3), reconciler.ack_events('shipping', 2
 SELECT count(*) FROM reconciler.read_events('shipping');
 SELECT name, unread, reader, lease_until FROM reconciler.consumers;
 
+-- Waiting: not inside of a transaction, and only for what the caller may read
+BEGIN;
+CALL reconciler.wait_for_events('shipping');
+ROLLBACK;
+DO $$ BEGIN CALL reconciler.wait_for_events('shipping', '0'); END $$;
+CREATE FUNCTION pg_temp.waits() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL reconciler.wait_for_events('shipping', '0'); END $$;
+SELECT pg_temp.waits();
+DROP FUNCTION pg_temp.waits;
+CALL reconciler.wait_for_events('shipping', '10 ms');
+CALL reconciler.wait_for_events('shipping', '-1 hour');
+CALL reconciler.wait_for_events('shipping', NULL);
+CALL reconciler.wait_for_events(NULL);
+SET ROLE regress_reconciler_other;
+CALL reconciler.wait_for_events('shipping');
+RESET ROLE;
+
 -- One reader has them at a time
 RESET ROLE;
 SELECT reconciler._event('request.confirmed', :source, 'r' || i, '{}') FROM generate_series(4, 5) i;
 SET ROLE regress_reconciler_app;
+CALL reconciler.wait_for_events('shipping', '1 hour');
 SELECT request_id FROM reconciler.read_events('shipping', reader => 'a', lease => '1 hour');
+CALL reconciler.wait_for_events('shipping', '10 ms', reader => 'b');
+CALL reconciler.wait_for_events('shipping', '1 hour', reader => 'a');
 SELECT request_id FROM reconciler.read_events('shipping', reader => 'b');
 SELECT request_id FROM reconciler.read_events('shipping', reader => 'a', lease => '1 millisecond');
 SELECT pg_sleep(0.01);

@@ -9,7 +9,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "extension.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(reconciler_cluster);
 PG_FUNCTION_INFO_V1(reconciler_create_consumer);
@@ -17,8 +19,13 @@ PG_FUNCTION_INFO_V1(reconciler_restart_consumer);
 PG_FUNCTION_INFO_V1(reconciler_drop_consumer);
 PG_FUNCTION_INFO_V1(reconciler_read_events);
 PG_FUNCTION_INFO_V1(reconciler_ack_events);
+PG_FUNCTION_INFO_V1(reconciler_wait_for_events);
 
 #define EVENT_COLUMNS 6
+
+/* How long wait_for_events waits between two looks */
+#define FIRST_WAIT_MS	20
+#define LONGEST_WAIT_MS 1000
 
 /* A number of the database cluster: its identifier, folded */
 Datum
@@ -140,4 +147,69 @@ reconciler_read_events(PG_FUNCTION_ARGS)
 	SPI_finish();
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return (Datum) 0;
+}
+
+/* May this call commit? Not inside of a transaction block, a function or another procedure's transaction */
+static bool
+may_commit(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+}
+
+/* Would read_events return anything? */
+static bool
+has_events(FunctionCallInfo fcinfo, const char *consumer, const char *reader)
+{
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3] = {CStringGetTextDatum(consumer), CStringGetTextDatum(reader), caller()};
+
+	return DatumGetBool(rc_run_as_extension_owner(fcinfo, "SELECT reconciler._has_events($1, $2, $3)",
+												  3, types, values, NULL));
+}
+
+/* CALL wait_for_events(consumer, timeout, reader) */
+Datum
+reconciler_wait_for_events(PG_FUNCTION_ARGS)
+{
+	static uint32 wait_event = 0;
+	long		pause = FIRST_WAIT_MS;
+	TimestampTz end;
+	char	   *consumer;
+	char	   *reader;
+
+	if (!may_commit(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("wait_for_events can't be called inside a transaction"),
+				 errhint("CALL it by itself, with autocommit.")));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("consumer and timeout must not be null")));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	/* What is allocated here outlives a commit */
+	consumer = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	reader = PG_ARGISNULL(2) ? psprintf("session %d", MyProcPid) : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+												  PG_GETARG_DATUM(1)));
+	for (;;)
+	{
+		bool		ready = has_events(fcinfo, consumer, reader);
+		long		left;
+
+		/* Without a snapshot from here on, and without a transaction that others would wait for */
+		SPI_commit();
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		if (ready || left <= 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left < pause ? left : pause,
+						 rc_wait_event(&wait_event, "ReconcilerWaitForEvents"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause = pause * 2 < LONGEST_WAIT_MS ? pause * 2 : LONGEST_WAIT_MS;
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -360,6 +360,25 @@ END $$;
 
 COMMENT ON FUNCTION _read_events(text, int, interval, text, text) IS 'The part of read_events that needs the extension owner''s rights';
 
+CREATE FUNCTION _has_events(consumer text, reader text, caller text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	c reconciler.event_consumers;
+	n record;
+BEGIN
+	SELECT * INTO c FROM reconciler.event_consumers AS x WHERE x.name = consumer;
+	PERFORM reconciler._check_consumer(consumer, c.role, caller);
+	IF c.missed > 0 THEN
+		RETURN true;		-- read_events says so
+	ELSIF c.lease_until > clock_timestamp() AND c.reader <> reader THEN
+		RETURN false;
+	END IF;
+	n := reconciler._next_unread(c.place, 1, reconciler._readable_sources(c.role));
+	RETURN cardinality(n.ids) > 0;
+END $$;
+
+COMMENT ON FUNCTION _has_events(text, text, text) IS 'Would read_events return anything to that reader?';
+
 -- An event that was read in an earlier turn is acknowledged already: its number
 -- says nothing of the events that are being read.
 CREATE FUNCTION _ack_events(consumer text, event_id bigint, caller text) RETURNS boolean
@@ -402,6 +421,10 @@ CREATE FUNCTION read_events(consumer text, max int DEFAULT 100, lease interval D
 RETURNS TABLE (event_id bigint, kind text, source text, request_id text, payload jsonb, at timestamptz)
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_read_events';
 
+-- Polls; between two looks it has neither a snapshot nor a transaction that has done anything.
+CREATE PROCEDURE wait_for_events(consumer text, timeout interval DEFAULT '30 seconds', reader text DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_wait_for_events';
+
 CREATE FUNCTION ack_events(consumer text, event_id bigint) RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'reconciler_ack_events';
 
@@ -412,6 +435,8 @@ COMMENT ON FUNCTION restart_consumer(text, text) IS 'Sets a consumer to now, or 
 COMMENT ON FUNCTION drop_consumer(text) IS 'Forgets a consumer: events are no longer kept for it';
 COMMENT ON FUNCTION read_events(text, int, interval, text) IS
 'The next events that a consumer has not acknowledged, in an order in which cause comes before effect; those of committed transactions only. They are the caller''s for the time of the lease, in which no other reader (a name; default: this session) gets any. Read again, what was not acknowledged comes again';
+COMMENT ON PROCEDURE wait_for_events(text, interval, text) IS
+'Returns when a consumer has events to read, or the time is over. Not inside a transaction: while it waits, it keeps nothing from being vacuumed';
 COMMENT ON FUNCTION ack_events(text, bigint) IS
 'Acknowledges an event that was read, and all before it; false: it was acknowledged already';
 

@@ -29,7 +29,7 @@ DECLARE
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA reconciler TO %s', role);
 	FOR f IN SELECT reconciler._worker_functions() LOOP
-		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, role);
+		EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, role);
 	END LOOP;
 END $$;
 
@@ -39,7 +39,7 @@ DECLARE
 	f regprocedure;
 BEGIN
 	FOR f IN SELECT reconciler._worker_functions() LOOP
-		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
+		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', f, role);
 	END LOOP;
 	PERFORM reconciler._revoke_schema(role);
 	PERFORM reconciler._release_role(role);
@@ -51,7 +51,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
 		AND p.proname IN ('attach', 'detach', 'create_table', 'explain', 'resync', 'reopen',
-			'create_consumer', 'restart_consumer', 'drop_consumer', 'read_events', 'ack_events')
+			'create_consumer', 'restart_consumer', 'drop_consumer', 'read_events', 'ack_events', 'wait_for_events')
 	ORDER BY p.proname
 $$;
 
@@ -62,7 +62,7 @@ DECLARE
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA reconciler TO %s', role);
 	FOR f IN SELECT reconciler._app_functions() LOOP
-		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, role);
+		EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, role);
 	END LOOP;
 	EXECUTE format('GRANT SELECT ON reconciler.consumers TO %s', role);
 END $$;
@@ -73,7 +73,7 @@ DECLARE
 	f regprocedure;
 BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
-		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, role);
+		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', f, role);
 	END LOOP;
 	EXECUTE format('REVOKE SELECT ON reconciler.consumers FROM %s', role);
 	PERFORM reconciler._revoke_schema(role);
@@ -101,7 +101,7 @@ BEGIN
 			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass, c.relowner, c.relacl
 				FROM pg_class AS c WHERE c.relnamespace = 'reconciler'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
 			UNION ALL
-			SELECT 'FUNCTION ' || p.oid::regprocedure, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+			SELECT 'ROUTINE ' || p.oid::regprocedure, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
 				FROM pg_proc AS p WHERE p.pronamespace = 'reconciler'::regnamespace
 			UNION ALL
 			SELECT 'TYPE ' || t.oid::regtype, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
