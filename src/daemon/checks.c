@@ -32,7 +32,7 @@ static const rc_statement role_statement = {
 
 /* What the statements of core/protocol call */
 static const char *const protocol_functions[] = {
-	"worker_networks claim due_in settle renew release report maintain register_network take_budget"
+	"worker_networks claim due_in settle renew release report maintain register_network take_budget claim_tip note_tip"
 	" claim_cursor renew_cursor release_cursor fail_network advance_cursor undo_blocks note_mempool unconfirmed_payments"
 	" begin_look_back look_back look_back_scripts end_look_back settle_network follow_keys follow_tokens follow_among"
 	" retire_events webhooks_due claim_webhook finish_webhook"

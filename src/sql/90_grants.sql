@@ -6,7 +6,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid::regprocedure FROM pg_proc AS p
 	WHERE p.pronamespace = 'reconciler'::regnamespace
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
-			'take_budget', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
+			'take_budget', 'claim_tip', 'note_tip', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
 			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens', 'follow_among',
 			'retire_events', 'webhooks_due', 'claim_webhook', 'finish_webhook')
 	ORDER BY p.proname

@@ -18,6 +18,7 @@ my $session = session($node);
 my @protocol = qw(advance_cursor begin_look_back claim claim_cursor due_in end_look_back fail_network follow_among follow_keys follow_tokens look_back look_back_scripts maintain
   note_mempool register_network release release_cursor renew renew_cursor report settle settle_network take_budget unconfirmed_payments undo_blocks
   worker_networks
+  claim_tip note_tip
   retire_events webhooks_due claim_webhook finish_webhook);
 my $protocol = join ', ', map { "'$_'" } @protocol;
 

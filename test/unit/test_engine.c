@@ -68,7 +68,7 @@ answer_networks(script *script, rc_rows *rows)
 		rc_asprintf("[\"http://127.0.0.1:%d\"]", script->node ? script->node->port : 1);
 	const char *network[] = {script->network_id, "a chain", "a network", script->kind, "31337", "1", NULL, "50",
 	"15000", "15000", "1000", endpoints, NULL, script->version, script->version,
-	"1000", NULL, NULL, NULL, "f", "t"};
+	"60000", NULL, NULL, NULL, "f", "t"};
 
 	if (script->stale)
 		script->version[0]++;

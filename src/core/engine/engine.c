@@ -42,6 +42,7 @@ go_on(rc_engine *engine)
 	for (rc_loop *loop = engine->loops; loop != NULL; loop = loop->next)
 	{
 		rc_following_step(loop);
+		rc_tips_step(loop);
 		rc_looking_claim(loop);
 	}
 }
@@ -61,6 +62,8 @@ time_to_wait(rc_engine *engine)
 			until = rc_looking_next_ms(loop);
 		if (rc_following_next_ms(loop) < until)
 			until = rc_following_next_ms(loop);
+		if (rc_tips_next_ms(loop) < until)
+			until = rc_tips_next_ms(loop);
 	}
 	return until > now ? (long) (until - now) : 0;
 }
@@ -93,6 +96,7 @@ release_all(rc_engine *engine)
 	{
 		rc_looking_end(loop);
 		rc_following_end(loop);
+		rc_tips_end(loop);
 	}
 	report(engine, true);
 	rc_networks_free(engine);

@@ -1,11 +1,12 @@
 /*
  * loop.h: one worker's networks; engine.c runs them, networks.c keeps them as the
- * database has them, looking.c and following.c see to one network, and loop.c is
- * what these two use
+ * database has them, looking.c, following.c and tips.c see to one network, and
+ * loop.c is what these use
  */
 #ifndef RC_LOOP_H
 #define RC_LOOP_H
 
+#include "core/chain/blocks.h"
 #include "core/chain/look.h"
 #include "core/engine/report.h"
 #include "core/follow/follow.h"
@@ -37,6 +38,8 @@ struct rc_loop
 	int64_t		claim_at_ms;
 	int64_t		follow_at_ms;
 	int64_t		tip_refresh_at_ms;
+	rc_source  *tip_source;		/* the tip is being asked for, so that looks follow it; or NULL */
+	int64_t		tip_at_ms;
 	rc_cycle_log log;			/* of its batches */
 	rc_cycle_log follow_log;	/* of steps along its chain: the one may fail and the other not */
 	rc_network_report report;
@@ -95,6 +98,11 @@ extern void rc_following_step(rc_loop *loop);
 extern void rc_following_renew(rc_loop *loop);
 extern void rc_following_end(rc_loop *loop);
 extern int64_t rc_following_next_ms(const rc_loop *loop);
+
+/* Of tips.c: likewise; asks for the tip, if that is due and no other worker does */
+extern void rc_tips_step(rc_loop *loop);
+extern void rc_tips_end(rc_loop *loop);
+extern int64_t rc_tips_next_ms(const rc_loop *loop);
 
 /* Of networks.c: reads the networks anew when it is time */
 extern void rc_networks_refresh(rc_engine *engine);

@@ -24,6 +24,7 @@ flush_logs(rc_loop *loop, bool last)
 static void
 free_loop(rc_loop *loop)
 {
+	rc_tips_end(loop);
 	flush_logs(loop, true);
 	rc_follower_free(loop->follower);
 	rc_network_free(loop->network);
@@ -86,11 +87,12 @@ rc_networks_replace(rc_engine *engine)
 		}
 		if (loop->ncycles == 0 && loop->follow == NULL && loop->replacement != NULL)
 		{
+			rc_tips_end(loop);
 			rc_network_free(loop->network);
 			loop->network = loop->replacement;
 			loop->replacement = NULL;
 			loop->report.listed = false;
-			loop->claim_at_ms = loop->follow_at_ms = 0;
+			loop->claim_at_ms = loop->follow_at_ms = loop->tip_at_ms = 0;
 		}
 		link = &loop->next;
 	}

@@ -28,6 +28,18 @@ static const rc_statement claim_statement = {
 	7
 };
 
+static const rc_statement claim_tip_statement = {
+	"claim_tip",
+	"SELECT reconciler.claim_tip($1::text, $2::int)",
+	2
+};
+
+static const rc_statement note_tip_statement = {
+	"note_tip",
+	"SELECT reconciler.note_tip($1::text, $2::int, $3::bigint)",
+	3
+};
+
 static const rc_statement due_in_statement = {
 	"due_in",
 	"SELECT reconciler.due_in($1::int, $2::boolean)",
@@ -338,6 +350,35 @@ rc_protocol_due_in(const rc_store *store, const rc_network *network, bool of_cur
 	*ms = -1;
 	if (status == RC_STORE_OK && rows.nrows == 1 && rc_cell(&rows, 0, 0) != NULL)
 		*ms = cell_to_long(rc_cell(&rows, 0, 0));
+	rc_rows_free(&rows);
+	return status;
+}
+
+rc_store_status
+rc_protocol_claim_tip(const rc_store *store, const char *worker_id, const rc_network *network, long *wait_ms)
+{
+	number_text id;
+	const char *args[2] = {worker_id, integer_text(&id, network->network_id)};
+	rc_rows		rows = {0};
+	rc_store_status status = store->run(store->ctx, &claim_tip_statement, args, &rows);
+
+	*wait_ms = -1;
+	if (status == RC_STORE_OK && rows.nrows == 1 && rc_cell(&rows, 0, 0) != NULL)
+		*wait_ms = cell_to_long(rc_cell(&rows, 0, 0));
+	rc_rows_free(&rows);
+	return status;
+}
+
+rc_store_status
+rc_protocol_note_tip(const rc_store *store, const char *worker_id, const rc_network *network, int64_t height, bool *is_new)
+{
+	number_text id;
+	number_text number;
+	const char *args[3] = {worker_id, integer_text(&id, network->network_id), integer_text(&number, height)};
+	rc_rows		rows = {0};
+	rc_store_status status = store->run(store->ctx, &note_tip_statement, args, &rows);
+
+	*is_new = status == RC_STORE_OK && rows.nrows == 1 && cell_is_true(rc_cell(&rows, 0, 0));
 	rc_rows_free(&rows);
 	return status;
 }

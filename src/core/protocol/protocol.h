@@ -22,6 +22,14 @@ extern rc_store_status rc_protocol_claim(const rc_store *store, const char *work
 /* min_tip_time, max_tip_time, tip_floor and floor_min_time of a claim's first row, from this column on */
 extern void rc_protocol_take_bounds(const rc_rows *rows, int col, rc_tip_bounds *bounds);
 
+/* Is this worker to ask for the network's tip? *wait_ms 0: yes; else when to ask again, -1: never */
+extern rc_store_status rc_protocol_claim_tip(const rc_store *store, const char *worker_id, const rc_network *network,
+											 long *wait_ms);
+
+/* *is_new: a block has come since somebody told the height, and the network's batches are due */
+extern rc_store_status rc_protocol_note_tip(const rc_store *store, const char *worker_id, const rc_network *network,
+											int64_t height, bool *is_new);
+
 /* Reserves n requests of the network's rate limit: *wait_ms until the first of them may be sent */
 extern rc_store_status rc_protocol_take_budget(const rc_store *store, const rc_network *network, int n, long *wait_ms);
 
