@@ -500,6 +500,13 @@ test_lower_tip_waits(void **state)
 	made_up.height = 20;
 	assert_string_equal(step(), "-15(20) +16 +17 +18 +19 +20 settled ");
 
+	/* Lower than all that is kept: that is no lag */
+	made_up.height = 8;
+	assert_string_equal(step(), "failed ");
+	assert_int_equal(endpoints[0].code, RC_FAILURE_BEHIND);
+	assert_non_null(strstr(db.problem, "restart_cursor"));
+	rest_is_over();
+
 	/* Where blocks come on demand: lower, and ours by its hash, is a wait; another's is a chain begun anew */
 	db.min_tip_time = 0;
 	made_up.height = 17;

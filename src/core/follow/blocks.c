@@ -66,9 +66,15 @@ judge_tip(rc_follow *follow)
 							  "the node is behind, or on a fork that has lost: the chain of its tip, block %" PRId64
 							  ", has less work than one that was read already (if the chain was begun anew:"
 							  " SELECT reconciler.restart_cursor(…))", tip->height);
-	if (!follow->blocks->has_work && tip->height < follow->cursor.height && !may_start_over(follow))
-		return FOLLOW_WAIT;
-	return FOLLOW_GO_ON;
+	if (follow->blocks->has_work || tip->height >= follow->cursor.height || may_start_over(follow))
+		return FOLLOW_GO_ON;
+
+	/* So far behind no node is that names a young tip: it has another chain */
+	if (follow->recent.n > 0 && tip->height < follow->recent.items[0].height)
+		return rc_follow_fail(follow, RC_FAILURE_BEHIND,
+							  "its tip is block %" PRId64 ", block %" PRId64 " was read already (if the chain was begun anew:"
+							  " SELECT reconciler.restart_cursor(…))", tip->height, follow->cursor.height);
+	return FOLLOW_WAIT;
 }
 
 follow_step

@@ -146,6 +146,7 @@ static follow_step
 wait_for_endpoint(rc_follow *follow)
 {
 	follow->waiting = true;
+	rc_endpoint_succeeded(follow->endpoint);
 	rc_log_change(follow->host, RC_LOG_INFO, "endpoint has fewer blocks than were read",
 				  RC_FIELDS(rc_field_text("chain", follow->network->chain),
 							rc_field_text("network", follow->network->network)), follow->endpoint->shown);
@@ -176,6 +177,7 @@ leave_rest(rc_follow *follow)
 	follow_step step;
 
 	follow->result->more = true;
+	rc_endpoint_succeeded(follow->endpoint);
 	step = rc_follow_written(follow, rc_cursor_release(&follow->lease, true));
 	return step == FOLLOW_GO_ON ? FOLLOW_END : step;
 }
