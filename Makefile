@@ -78,7 +78,8 @@ PG_CFLAGS = -std=gnu99 -Wall -Wextra -Wno-declaration-after-statement
 SHLIB_LINK = $(curl_libs) $(json_libs)
 
 REGRESS = $(patsubst $(top)/sql/%.sql,%,$(sort $(wildcard $(top)/sql/*.sql)))
-# make installcheck: on a running server that preloads the extension, as a superuser named postgres
+# make installcheck: on a running server that preloads the extension, with reconciler.database =
+# 'contrib_regression,isolation_regression', as a superuser named postgres
 REGRESS_OPTS = --inputdir=$(top)
 ISOLATION = $(patsubst $(top)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(top)/test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=$(top)/test/isolation --outputdir=output_iso

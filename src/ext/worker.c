@@ -63,6 +63,24 @@ connect_to_database(rc_slot *slot)
 	set_option("statement_timeout", "0");
 }
 
+/* Says that the library and the extension's SQL are of different versions: what one calls the other may not have */
+static void
+check_versions(const rc_host *host, const rc_store *store)
+{
+	static const rc_statement statement = {
+		"check_versions", "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'reconciler'", 0
+	};
+	rc_rows		rows;
+
+	if (store->run(store->ctx, &statement, NULL, &rows) != RC_STORE_OK)
+		return;
+	if (rows.nrows == 1 && strcmp(rc_cell(&rows, 0, 0), RC_VERSION) != 0)
+		rc_log_event(host, RC_LOG_WARNING, "versions differ",
+					 RC_FIELDS(rc_field_text("library", RC_VERSION), rc_field_text("extension", rc_cell(&rows, 0, 0))),
+					 "ALTER EXTENSION reconciler UPDATE; if the library is the older one, restart the server");
+	rc_rows_free(&rows);
+}
+
 void
 reconciler_worker_main(Datum arg)
 {
@@ -92,6 +110,7 @@ reconciler_worker_main(Datum arg)
 	options.progress_ctx = slot;
 	options.report = true;
 	rc_log_event(&host, RC_LOG_INFO, "start", RC_FIELDS(rc_field_text("database", slot->database)), NULL);
+	check_versions(&host, &store);
 	rc_engine_run(&options);
 	rc_log_event(&host, RC_LOG_INFO, "stop", RC_FIELDS(rc_field_text("database", slot->database)), NULL);
 	proc_exit(0);

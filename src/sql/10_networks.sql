@@ -229,6 +229,7 @@ BEGIN
 			MESSAGE = format('network %s/%s is already registered', n.chain, n.network),
 			HINT = format('To change it: SELECT reconciler.set_network(%L, %L, …).', n.chain, n.network);
 	END IF;
+	PERFORM reconciler._warn_of_setup();
 	RETURN new_id;
 END $$;
 

@@ -83,6 +83,7 @@ BEGIN
 	-- One that was attached before may have left its number.
 	DELETE FROM reconciler.resyncs AS k WHERE k.source_id = new_id;
 	INSERT INTO reconciler.resyncs VALUES (new_id, 0, 0, clock_timestamp(), '{}', networks);
+	PERFORM reconciler._warn_of_setup();
 	PERFORM reconciler._warn_of_checks(relation, mapping, words);
 	PERFORM reconciler._warn_of_closed(relation, mapping, words);
 	RETURN new_id;

@@ -13,7 +13,7 @@ use Reconciler::Test;
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
 my $node = new_node(extension => 0, conf => <<'CONF');
-reconciler.database = 'contrib_regression'
+reconciler.database = 'contrib_regression,isolation_regression'
 reconciler.poll_interval = '15s'
 reconciler.lease_duration = '15s'
 reconciler.request_timeout = '5s'

@@ -1,0 +1,2 @@
+-- Last: warns whoever creates the extension.
+SELECT reconciler._warn_of_setup();
