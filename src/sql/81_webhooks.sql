@@ -134,7 +134,7 @@ $$;
 CREATE FUNCTION _webhook_body(d webhook_deliveries) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT json_build_object('type', d.kind, 'timestamp', to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-		'data', jsonb_build_object('event_id', d.event_id, 'source', d.source, 'request_id', d.request_id) || d.payload)::text
+		'data', d.payload || jsonb_build_object('event_id', d.event_id, 'source', d.source, 'request_id', d.request_id))::text
 $$;
 
 COMMENT ON FUNCTION _xor(bytea, int) IS 'Each byte xor a number';

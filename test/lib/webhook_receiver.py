@@ -1,6 +1,7 @@
 """A receiver of webhooks that behaves as its URL's path says, and writes down what it gets.
 
-    webhook_receiver.py serve DIR     listens on 127.0.0.1; DIR/port gets the port, DIR/received a line of JSON a request
+    webhook_receiver.py serve DIR     listens on 127.0.0.1; DIR/port gets the port, DIR/received a line of JSON a request;
+                                      with a certificate and its key in DIR/tls.pem it speaks TLS
     webhook_receiver.py verify DIR    checks signatures with the specification's own library: DIR/secrets is
                                       {path: [secret, ...]}; prints how many are good and bad
 
@@ -13,6 +14,7 @@ What is behind "?" tells webhooks apart.
 import http.server
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -90,6 +92,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 def serve():
     server = Server(("127.0.0.1", 0), Receiver)
+    if os.path.exists(directory + "/tls.pem"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory + "/tls.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     with open(directory + "/port.new", "w") as port:
         port.write(str(server.server_port))
     os.rename(directory + "/port.new", directory + "/port")

@@ -17,11 +17,13 @@ use Reconciler::Process;
 my $program = dirname(__FILE__) . '/../webhook_receiver.py';
 my $made = 0;
 
+# Options: tls (a certificate of its own; undef is returned where openssl can't make one)
 sub start
 {
-	my ($class) = @_;
+	my ($class, %options) = @_;
 	my $directory = Reconciler::Process::directory() . "/receiver.$$." . ++$made;
 	mkdir $directory or die "$directory: $!\n";
+	return if $options{tls} && !_make_certificate($directory);
 	my $process = Reconciler::Process->spawn('receiver', 'python3', $program, 'serve', $directory);
 	my $deadline = time() + 30;
 	until (-e "$directory/port")
@@ -41,7 +43,7 @@ sub received
 	my ($self, $path) = @_;
 	my @received = map { decode_json($_) } split /\n/, _read("$self->{directory}/received");
 	@received = grep { $_->{path} eq $path } @received if defined $path;
-	$_->{message} = length $_->{body} ? decode_json($_->{body}) : {} for @received;
+	$_->{message} = length $_->{body} ? JSON::PP->new->decode($_->{body}) : {} for @received;
 	return @received;
 }
 
@@ -55,6 +57,13 @@ sub verify
 	local $ENV{PYTHONPATH} = $library;
 	my $answer = qx(python3 "$program" verify "$self->{directory}");
 	return split ' ', $answer;
+}
+
+sub _make_certificate
+{
+	my ($directory) = @_;
+	return !system("openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+		  . " -keyout '$directory/key.pem' -out '$directory/cert.pem' >/dev/null 2>&1 && cat '$directory/key.pem' '$directory/cert.pem' >'$directory/tls.pem'");
 }
 
 sub stop { my ($self) = @_; return $self->{process}->stop }
