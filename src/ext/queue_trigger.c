@@ -63,8 +63,9 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 	"UPDATE reconciler.queue SET status = CASE WHEN $5 THEN status ELSE $3 END, expires_at = $4"
 	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
 	[QUEUE_REMOVE] =
-	"DELETE FROM reconciler.queue"
-	" WHERE source_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
+	"WITH gone AS (DELETE FROM reconciler.queue AS q"
+	" WHERE q.source_id OPERATOR(pg_catalog.=) $1 AND q.request_id OPERATOR(pg_catalog.=) $2 RETURNING q AS r)"
+	" SELECT reconciler._watch(g.r) FROM gone AS g WHERE $3",
 	[QUEUE_CLEAR] =
 	"DELETE FROM reconciler.queue WHERE source_id OPERATOR(pg_catalog.=) $1",
 	/* The last that was decided about a request */
@@ -79,7 +80,7 @@ static const char *const statement_texts[QUEUE_STATEMENTS] = {
 static Oid	put_types[PUT_ARGUMENTS] = {INT4OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, NUMERICOID,
 TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, BOOLOID};
 static Oid	touch_types[] = {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID};
-static Oid	remove_types[] = {INT4OID, TEXTOID};
+static Oid	remove_types[] = {INT4OID, TEXTOID, BOOLOID};
 static Oid	decided_types[] = {INT4OID, TEXTOID, TIMESTAMPTZOID};
 
 /* The prepared statement; one plan whatever the parameters */
@@ -361,17 +362,19 @@ touch_request(const queue_origin *origin, const source_row *row)
 	return touched;
 }
 
+/* ended: the request is still there, and is watched for a while */
 static void
-remove_request(const queue_origin *origin, const source_row *row)
+remove_request(const queue_origin *origin, const source_row *row, bool ended)
 {
-	Datum		values[2];
-	char		nulls[3] = "  ";
+	Datum		values[3];
+	char		nulls[4] = "   ";
 
-	if (!is_of_source(origin) || queue_delete(origin->source_id, row->id) != QUEUE_NOT_DIRECTLY)
+	if (!is_of_source(origin) || queue_delete(origin->source_id, row->id, ended) != QUEUE_NOT_DIRECTLY)
 		return;
 	values[0] = Int32GetDatum(origin->source_id);
 	set_text(values, nulls, 1, row->id);
-	run_statement(QUEUE_REMOVE, 2, remove_types, values, nulls);
+	values[2] = BoolGetDatum(ended);
+	run_statement(QUEUE_REMOVE, 3, remove_types, values, nulls);
 	SPI_finish();
 }
 
@@ -418,7 +421,7 @@ static void
 follow_delete(const queue_origin *origin, const source_row *row)
 {
 	if (is_open(row))
-		remove_request(origin, row);
+		remove_request(origin, row, false);
 }
 
 static void
@@ -426,8 +429,8 @@ follow_update(const queue_origin *origin, const source_row *before, const source
 {
 	if (is_open(before) && is_open(now) && same_subject(before, now) && touch_request(origin, now))
 		return;
-	if (!is_open(now) || !same_text(before->id, now->id))
-		follow_delete(origin, before);
+	if (is_open(before) && (!is_open(now) || !same_text(before->id, now->id)))
+		remove_request(origin, before, !is_open(now) && same_text(before->id, now->id));
 	follow_insert(origin, now);
 }
 

@@ -174,10 +174,10 @@ queue_insert(const queue_row *row)
 	return alone ? QUEUE_WRITTEN : QUEUE_PRESENT;
 }
 
-/* The place of the request's row, by the newest snapshot; false: there is none */
+/* The place of the request's row, by the newest snapshot, and whether it is followed; false: there is none */
 static bool
 find_row(const queue_layout *layout, Relation queue, int32 source_id, const char *request_id, Snapshot snapshot,
-		 ItemPointer place)
+		 ItemPointer place, bool *followed)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -188,7 +188,12 @@ find_row(const queue_layout *layout, Relation queue, int32 source_id, const char
 	scan = systable_beginscan(queue, layout->indexes[QUEUE_KEY_INDEX].oid, true, snapshot, 2, keys);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
 		*place = tuple->t_self;
+		*followed = DatumGetBool(heap_getattr(tuple, layout->columns[QUEUE_FOLLOWED], RelationGetDescr(queue), &isnull));
+	}
 	systable_endscan(scan);
 	return HeapTupleIsValid(tuple);
 }
@@ -197,9 +202,10 @@ find_row(const queue_layout *layout, Relation queue, int32 source_id, const char
  * By the newest snapshot, whatever the transaction's: to one that began before
  * the queue was built anew, the request's row would not be there to be removed.
  * Who has changed the row meanwhile is waited for, and it is looked for again.
+ * A followed one that has ended is a statement's: it is watched for a while.
  */
 queue_written
-queue_delete(int32 source_id, const char *request_id)
+queue_delete(int32 source_id, const char *request_id, bool ended)
 {
 	const queue_layout *layout = queue_layout_get();
 	Relation	queue;
@@ -214,15 +220,18 @@ queue_delete(int32 source_id, const char *request_id)
 		Snapshot	snapshot;
 		ItemPointerData place;
 		TM_FailureData failure;
+		bool		followed = false;
 
 		CHECK_FOR_INTERRUPTS();
 		/* So that what this statement itself has written is seen */
 		CommandCounterIncrement();
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		found = find_row(layout, queue, source_id, request_id, snapshot, &place);
-		if (found)
+		found = find_row(layout, queue, source_id, request_id, snapshot, &place, &followed);
+		if (found && !(ended && followed))
 			result = rc_table_delete(queue, &place, GetCurrentCommandId(true), snapshot, &failure);
 		UnregisterSnapshot(snapshot);
+		if (ended && followed)
+			break;
 	}
 	table_close(queue, NoLock);
 	if (found && result != TM_Ok)

@@ -38,7 +38,7 @@ typedef enum queue_written
  * to a statement that does the same.
  */
 extern queue_written queue_insert(const queue_row *row);
-extern queue_written queue_delete(int32 source_id, const char *request_id);
+extern queue_written queue_delete(int32 source_id, const char *request_id, bool ended);
 
 /* May something have been decided about a request before? false: nothing, as far as is known at this moment */
 extern bool queue_maybe_decided(int32 source_id, const char *request_id);

@@ -141,6 +141,39 @@ CREATE INDEX queue_key ON queue (network_id, key) WHERE followed;
 CREATE INDEX queue_expiry ON queue (network_id, expires_at, seq) WHERE followed;
 CREATE INDEX queue_look_back ON queue (network_id, seq) WHERE look_back_due OR looking_back;
 
+-- Requests that ended a while ago: what their payees get now is theirs still, late or too much.
+CREATE TABLE watched (
+	network_id int NOT NULL,
+	source_id int NOT NULL,
+	request_id text NOT NULL,
+	key bytea NOT NULL,			-- as queue.key
+	expected numeric(78,0),
+	expires_at timestamptz,
+	ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	until timestamptz NOT NULL,
+	PRIMARY KEY (source_id, request_id)
+);
+CREATE INDEX watched_key ON watched (network_id, key);
+CREATE INDEX watched_until ON watched (network_id, until);
+
+COMMENT ON TABLE watched IS 'Requests of followed networks that ended less than networks.watch_after ago: credits to their keys are written down as payments, and change no status';
+
+CREATE FUNCTION _watch(q queue) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO reconciler.watched AS w (network_id, source_id, request_id, key, expected, expires_at, until)
+	SELECT q.network_id, q.source_id, q.request_id, q.key, q.expected, q.expires_at,
+		   clock_timestamp() + coalesce(n.watch_after, interval '24 hours')
+	FROM reconciler.networks AS n
+	WHERE n.network_id = q.network_id AND coalesce(n.watch_after, interval '24 hours') > interval '0'
+		AND q.followed AND q.key IS NOT NULL AND q.invalid IS NULL
+	ON CONFLICT (source_id, request_id) DO UPDATE
+	SET network_id = excluded.network_id, key = excluded.key, expected = excluded.expected, expires_at = excluded.expires_at,
+		ended_at = excluded.ended_at, until = excluded.until;
+END $$;
+
+COMMENT ON FUNCTION _watch(queue) IS 'A request has ended: if it was followed, it is watched for a while';
+
 -- Runs [lo, hi) of the queue of one network: the unit of lease. Those of a
 -- network cover every seq, so no index but the key: updates stay HOT.
 CREATE UNLOGGED TABLE batches (

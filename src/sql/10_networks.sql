@@ -344,6 +344,7 @@ BEGIN
 	DELETE FROM reconciler.batches AS b WHERE b.network_id = n.network_id;
 	DELETE FROM reconciler.cursor_leases AS l WHERE l.network_id = n.network_id;
 	DELETE FROM reconciler.follow_marks AS m WHERE m.network_id = n.network_id;
+	DELETE FROM reconciler.watched AS w WHERE w.network_id = n.network_id;
 	PERFORM reconciler._move_requests(n.network_id, 0, n.chain, n.network);
 	DELETE FROM reconciler.network_state AS s WHERE s.network_id = n.network_id;
 	DELETE FROM reconciler.tips AS t WHERE t.network_id = n.network_id;

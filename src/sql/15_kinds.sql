@@ -1,20 +1,22 @@
 -- What differs between kinds of endpoints.
 
--- max_tip_lead: by how much the time of a block may lie ahead of ours. has_assets:
+-- max_tip_lead: by how much the time of a block may lie ahead of ours; time_slack:
+-- by how much it may lie before the block. has_assets:
 -- its tokens and its own coin are followed, or asked for, as networks.tokens and
 -- networks.native say. has_work: its blocks say how much work is in their chain.
 CREATE FUNCTION _kinds()
 RETURNS TABLE (kind text, has_chain_id boolean, confirmations int, max_tip_age interval, max_tip_lead interval,
-	has_assets boolean, has_work boolean, has_mempool boolean)
+	has_assets boolean, has_work boolean, has_mempool boolean, time_slack interval)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	VALUES
-	('evm', true, 12, interval '10 minutes', interval '15 minutes', true, false, false),
-	('esplora', false, 2, interval '2 hours', interval '2 hours', false, false, true),
-	('bitcoind', false, 2, interval '2 hours', interval '2 hours', false, true, true)
+	('evm', true, 12, interval '10 minutes', interval '15 minutes', true, false, false, interval '2 minutes'),
+	('esplora', false, 2, interval '2 hours', interval '2 hours', false, false, true, interval '2 hours'),
+	('bitcoind', false, 2, interval '2 hours', interval '2 hours', false, true, true, interval '2 hours')
 $$;
 
 CREATE FUNCTION _kind(name text, OUT kind text, OUT has_chain_id boolean, OUT confirmations int,
-	OUT max_tip_age interval, OUT max_tip_lead interval, OUT has_assets boolean, OUT has_work boolean, OUT has_mempool boolean)
+	OUT max_tip_age interval, OUT max_tip_lead interval, OUT has_assets boolean, OUT has_work boolean, OUT has_mempool boolean,
+	OUT time_slack interval)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT k.* FROM (SELECT) AS one LEFT JOIN reconciler._kinds() AS k ON k.kind = $1
 $$;

@@ -100,6 +100,7 @@ BEGIN
 	INSERT INTO reconciler.former_sources (relation, source_id) VALUES (relation, old_id);
 	PERFORM reconciler._drop_triggers(relation);
 	DELETE FROM reconciler.queue AS q WHERE q.source_id = old_id;
+	DELETE FROM reconciler.watched AS w WHERE w.source_id = old_id;
 END $$;
 
 -- With the caller's rights: the caller must own the table.

@@ -30,7 +30,7 @@ CREATE TABLE cursor_blocks (
 	PRIMARY KEY (network_id, height)
 );
 
-COMMENT ON TABLE cursor_blocks IS 'The last 288 blocks that were read, for finding where a reorganisation forks off';
+COMMENT ON TABLE cursor_blocks IS 'The last blocks that were read, 288 at least, for finding where a reorganisation forks off';
 
 -- The ledger that a cursor's holder writes is what its network is settled by.
 CREATE FUNCTION _may_follow(network_id int)
@@ -239,7 +239,7 @@ BEGIN
 	RETURN QUERY
 	SELECT l.lease_token, c.height, c.hash, c.best_work::text,
 		   (SELECT coalesce(jsonb_agg(jsonb_build_array(r.height, r.hash) ORDER BY r.height DESC), '[]')
-			FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id),
+			FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id AND r.height > c.height - 288),
 		   EXISTS (SELECT FROM reconciler.queue q WHERE q.network_id = n.network_id AND q.look_back_due AND q.invalid IS NULL),
 		   c.look_back_next, c.look_back_hash, floor(extract(epoch FROM c.look_back_since))::bigint,
 		   b.min_tip_time, b.max_tip_time, b.tip_floor, b.floor_min_time
@@ -302,8 +302,10 @@ BEGIN
 	v_found := reconciler._match_credits(n, credits, v_height, v_hash, v_time, false);
 	INSERT INTO reconciler.cursor_blocks (network_id, height, hash, block_time, work)
 	VALUES (advance_cursor.network_id, v_height, v_hash, v_time, v_work);
+	-- The last 288, and down to what is settled: its time decides what has expired.
 	DELETE FROM reconciler.cursor_blocks r
-	WHERE r.network_id = advance_cursor.network_id AND r.height <= v_height - 288;
+	WHERE r.network_id = advance_cursor.network_id AND r.height <= v_height - 288
+	  AND (r.height < coalesce(c.settled_depth, v_height) OR r.height <= v_height - 20000);
 	UPDATE reconciler.cursors x
 	SET height = v_height, hash = v_hash, block_time = v_time, work = v_work, best_work = greatest(x.best_work, v_work)
 	WHERE x.network_id = advance_cursor.network_id;
@@ -354,24 +356,28 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	v_mempool boolean := (reconciler._kind(n.kind)).has_mempool;
-	v_undone int;
+	p reconciler.payments;
+	v_undone int := 0;
 BEGIN
 	-- Unconfirmed again: whether still in the mempool, the look at it will tell. Where there
 	-- is none it has gone, and keeps its block, until a block has it again.
-	WITH undone AS (
-		UPDATE reconciler.payments p
-		SET block_height = CASE WHEN NOT v_mempool THEN p.block_height END,
-			block_hash = CASE WHEN NOT v_mempool THEN p.block_hash END,
-			block_time = CASE WHEN NOT v_mempool THEN p.block_time END,
+	FOR p IN
+		UPDATE reconciler.payments x
+		SET block_height = CASE WHEN NOT v_mempool THEN x.block_height END,
+			block_hash = CASE WHEN NOT v_mempool THEN x.block_hash END,
+			block_time = CASE WHEN NOT v_mempool THEN x.block_time END,
 			gone_at = CASE WHEN NOT v_mempool THEN clock_timestamp() END
-		WHERE p.network_id = n.network_id AND p.block_height > block.height AND NOT p.unproven AND p.gone_at IS NULL
-		RETURNING p.source_id, p.request_id
-	), noted AS (
+		WHERE x.network_id = n.network_id AND x.block_height > block.height AND NOT x.unproven AND x.gone_at IS NULL
+		RETURNING x.*
+	LOOP
+		v_undone := v_undone + 1;
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT n.network_id, u.source_id, u.request_id FROM undone u
-		ON CONFLICT DO NOTHING
-	)
-	SELECT count(*) INTO v_undone FROM undone;
+		VALUES (n.network_id, p.source_id, p.request_id)
+		ON CONFLICT DO NOTHING;
+		IF p.gone_at IS NOT NULL THEN
+			PERFORM reconciler._payment_event('payment.gone', p);
+		END IF;
+	END LOOP;
 
 	-- What was looked back over above the fork is read forward again.
 	DELETE FROM reconciler.cursor_blocks r WHERE r.network_id = n.network_id AND r.height > block.height;

@@ -8,7 +8,11 @@
 -- Its request is the one that was open when the credit was seen first, in the
 -- mempool or in a block. Of several open requests with the same key it is the
 -- one that came first among those not paid yet, or, where all are paid, the
--- first of all.
+-- first of all. Where none is open any more it is one that is watched still.
+--
+-- Whether a payment is in time, the chain's time decides, and not who looked when:
+-- the time of its block, or, where networks.in_time is seen, when it was seen
+-- first if that was before. What is late counts for no status.
 
 -- What was paid to requests, a credit a row. Kept: it is evidence.
 CREATE TABLE payments (
@@ -31,8 +35,10 @@ CREATE TABLE payments (
 	unproven boolean NOT NULL DEFAULT false,	-- the chain was read anew since then, and not as far back as this block
 	first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
 	gone_at timestamptz,			-- neither in a block nor in the mempool any more since then
+	late boolean NOT NULL DEFAULT false,	-- it came after the request's expires_at
+	unverified boolean NOT NULL DEFAULT false,	-- the chain's events say so; the state that would prove it was not to be had
 	CHECK (txid IS NOT NULL OR (kind = 'internal' AND block_hash IS NOT NULL)),
-	UNIQUE (txid, ordinal, kind, chain, network)
+	UNIQUE (txid, ordinal, kind, key, chain, network)
 );
 CREATE UNIQUE INDEX payments_unexplained ON payments (block_hash, key, ordinal, chain, network) WHERE txid IS NULL;
 CREATE INDEX payments_request ON payments (source_id, request_id);
@@ -40,7 +46,7 @@ CREATE INDEX payments_height ON payments (network_id, block_height);
 CREATE INDEX payments_unconfirmed ON payments (network_id, gone_at) WHERE block_height IS NULL OR unproven;
 
 COMMENT ON TABLE payments IS
-'What was found of payments to requests on networks that are followed block by block: a row for each credit, which counts for this request alone. kind: a transaction''s output; a transfer of the chain''s own coin, or of a token; internal: what a contract paid. sender: who paid, where the chain tells. block_height is null while it is in no block; gone_at is set when it was replaced, conflicted or reorganised away; unproven: its block was read, but on a chain that was given up since. Confirmations follow from block_height and the tip';
+'What was found of payments to requests on networks that are followed block by block: a row for each credit, which counts for this request alone. kind: a transaction''s output; a transfer of the chain''s own coin, or of a token; internal: what a contract paid. sender: who paid, where the chain tells. block_height is null while it is in no block; gone_at is set when it was replaced, conflicted or reorganised away; unproven: its block was read, but on a chain that was given up since; late: it came after expires_at, and counts for no status; unverified: its amount is what an event says. Confirmations follow from block_height and the tip';
 
 -- Requests whose payments have changed since settle was told, in the order in
 -- which they get their turn
@@ -76,17 +82,82 @@ $$;
 COMMENT ON FUNCTION _minor_units(text) IS 'An amount as workers hand it over; anything but an unsigned 256-bit number is an error';
 
 CREATE FUNCTION _credits(credits jsonb)
-RETURNS TABLE (n bigint, txid text, ordinal int, key bytea, amount numeric, kind text, sender text)
+RETURNS TABLE (n bigint, txid text, ordinal int, key bytea, amount numeric, kind text, sender text, unverified boolean)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT e.n, e.item ->> 0, (e.item ->> 1)::int, decode(e.item ->> 2, 'hex'), reconciler._minor_units(e.item ->> 3),
-		   coalesce(e.item ->> 4, 'output'), left(e.item ->> 5, 100)
+		   coalesce(e.item ->> 4, 'output'), left(e.item ->> 5, 100), coalesce((e.item ->> 6)::boolean, false)
 	FROM jsonb_array_elements($1) WITH ORDINALITY AS e(item, n)
 $$;
 
 COMMENT ON FUNCTION _credits(jsonb) IS
-'Credits [[txid, ordinal, key in hex, amount, kind, sender], …] as rows, in their order; without a kind they are outputs';
+'Credits [[txid, ordinal, key in hex, amount, kind, sender, unverified], …] as rows, in their order; without a kind they are outputs';
+
+CREATE FUNCTION _is_late(expires_at timestamptz, in_time text, first_seen timestamptz, block_time timestamptz)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(expires_at OPERATOR(pg_catalog.<) CASE WHEN in_time OPERATOR(pg_catalog.=) 'seen' THEN least(first_seen, block_time)
+													   ELSE coalesce(block_time, first_seen) END, false);
+
+COMMENT ON FUNCTION _is_late(timestamptz, text, timestamptz, timestamptz) IS
+'Whether a payment came after expires_at: by its block''s time; where in_time is seen, by when it was seen first, if that was before';
+
+CREATE FUNCTION _payment_event(kind text, p payments)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT reconciler._event($1, p.source_id, p.request_id, jsonb_strip_nulls(jsonb_build_object(
+		'chain', p.chain, 'network', p.network, 'kind', p.kind, 'txid', p.txid, 'ordinal', p.ordinal, 'sender', p.sender,
+		'amount', p.amount::text, 'block_height', p.block_height, 'block_hash', p.block_hash,
+		'block_time', p.block_time, 'first_seen', p.first_seen, 'late', p.late,
+		'open', EXISTS (SELECT FROM reconciler.queue AS q WHERE q.source_id = p.source_id AND q.request_id = p.request_id))))
+$$;
+
+COMMENT ON FUNCTION _payment_event(text, payments) IS 'Writes the event that tells of a payment; open: its request had not ended yet';
+
+-- The same events of a transaction that was mined again stand elsewhere in their
+-- block. What has gone, from the same transaction to the same payee, is what is
+-- there now, and pays nobody else.
+CREATE FUNCTION _renumber_payments(n networks, credits jsonb)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	o record;
+BEGIN
+	FOR o IN
+		SELECT x.* FROM reconciler._credits(credits) x
+		CROSS JOIN LATERAL (SELECT FROM reconciler.payments p
+							WHERE p.txid = x.txid AND p.kind = x.kind AND p.key = x.key AND p.chain = n.chain AND p.network = n.network
+							  AND p.gone_at IS NOT NULL AND p.ordinal <> x.ordinal LIMIT 1) p
+		WHERE x.kind IN ('token', 'internal') ORDER BY x.n
+	LOOP
+		UPDATE reconciler.payments p SET ordinal = o.ordinal
+		WHERE p.payment_id = (
+				SELECT y.payment_id FROM reconciler.payments y
+				WHERE y.txid = o.txid AND y.kind = o.kind AND y.key = o.key AND y.chain = n.chain AND y.network = n.network
+				  AND y.gone_at IS NOT NULL
+				  AND NOT EXISTS (SELECT FROM reconciler._credits(credits) c
+								  WHERE c.txid = y.txid AND c.kind = y.kind AND c.key = y.key AND c.ordinal = y.ordinal)
+				ORDER BY y.amount <> o.amount, y.payment_id LIMIT 1)
+		  AND NOT EXISTS (SELECT FROM reconciler.payments y
+						  WHERE y.txid = o.txid AND y.ordinal = o.ordinal AND y.kind = o.kind AND y.key = o.key
+							AND y.chain = n.chain AND y.network = n.network);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _renumber_payments(networks, jsonb) IS
+'Gives payments that have gone the ordinals under which their transactions'' credits are there again';
 
 -- What is known already, to requests open or closed. One that no transaction
 -- explains is told by its block and payee.
@@ -102,37 +173,47 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_refreshed int;
+	r record;
+	v_refreshed int := 0;
 BEGIN
+	PERFORM reconciler._renumber_payments(n, credits);
+	FOR r IN
 	WITH known AS MATERIALIZED (
-		SELECT x.row_id, o.amount
+		SELECT x.row_id, o.amount, o.unverified, x.gone_at IS NOT NULL AS was_gone
 		FROM reconciler._credits(credits) o
 		CROSS JOIN LATERAL (
-			SELECT p.ctid AS row_id, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven
+			SELECT p.ctid AS row_id, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven, p.unverified
 			FROM reconciler.payments p
-			WHERE p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind AND p.chain = n.chain AND p.network = n.network
+			WHERE p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind AND p.key = o.key
+			  AND p.chain = n.chain AND p.network = n.network
 			UNION ALL
-			SELECT p.ctid, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven
+			SELECT p.ctid, p.network_id, p.amount, p.block_hash, p.gone_at, p.unproven, p.unverified
 			FROM reconciler.payments p
 			WHERE o.txid IS NULL AND p.txid IS NULL AND p.block_hash = _refresh_payments.hash AND p.key = o.key
 			  AND p.ordinal = o.ordinal AND p.chain = n.chain AND p.network = n.network
 			OFFSET 0) x
 		WHERE x.gone_at IS NOT NULL OR x.unproven OR x.block_hash <> _refresh_payments.hash
 		   OR (_refresh_payments.hash IS NOT NULL
-			   AND (x.block_hash IS NULL OR x.network_id <> n.network_id OR x.amount <> o.amount))
+			   AND (x.block_hash IS NULL OR x.network_id <> n.network_id OR (x.amount, x.unverified) <> (o.amount, o.unverified)))
 	), refreshed AS (
 		UPDATE reconciler.payments p
 		SET block_height = _refresh_payments.height, block_hash = _refresh_payments.hash,
 			block_time = _refresh_payments.at, gone_at = NULL, unproven = false,
-			amount = k.amount, network_id = n.network_id
+			amount = k.amount, unverified = k.unverified, network_id = n.network_id
 		FROM known k WHERE p.ctid = k.row_id
-		RETURNING p.source_id, p.request_id
+		RETURNING p, k.was_gone
 	), noted AS (
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-		SELECT DISTINCT n.network_id, r.source_id, r.request_id FROM refreshed r
+		SELECT DISTINCT n.network_id, (x.p).source_id, (x.p).request_id FROM refreshed x
 		ON CONFLICT DO NOTHING
 	)
-	SELECT count(*) INTO v_refreshed FROM refreshed;
+	SELECT x.p, x.was_gone FROM refreshed x
+	LOOP
+		v_refreshed := v_refreshed + 1;
+		IF r.was_gone THEN
+			PERFORM reconciler._payment_event('payment.returned', r.p);
+		END IF;
+	END LOOP;
 	RETURN v_refreshed;
 END
 $$;
@@ -140,33 +221,44 @@ $$;
 COMMENT ON FUNCTION _refresh_payments(networks, jsonb, bigint, text, timestamptz) IS
 'Notes in which block payments are that are known already, to requests open or closed; height, hash and time null: in the mempool. Returns how many it has changed';
 
-CREATE FUNCTION _payee(network_id int, key bytea, of_look_back boolean, at timestamptz)
-RETURNS TABLE (source_id int, request_id text)
+-- Those that are due to be looked back for get from there what stands in old
+-- blocks: how old they are themselves is known then. Unless their table doesn't say.
+CREATE FUNCTION _payee(n networks, key bytea, of_look_back boolean, at timestamptz)
+RETURNS TABLE (source_id int, request_id text, expires_at timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
-	SELECT q.source_id, q.request_id
-	FROM (SELECT * FROM reconciler.queue x
-		  WHERE x.key = $2 AND x.followed AND x.network_id = $1 AND x.invalid IS NULL
-			AND (NOT $3 OR x.looking_back AND ($4 IS NULL OR x.look_back_since IS NULL OR x.look_back_since <= $4 + interval '2 hours'))
-		  OFFSET 0) q
-	JOIN reconciler.networks n ON n.network_id = $1
+	SELECT c.source_id, c.request_id, c.expires_at
+	FROM (
+		SELECT q.source_id, q.request_id, q.expected, q.expires_at, q.key, false AS ended, q.seq AS place
+		FROM reconciler.queue q
+		WHERE q.key = $2 AND q.followed AND q.network_id = $1.network_id AND q.invalid IS NULL
+		  AND CASE WHEN $3 THEN q.looking_back AND ($4 IS NULL OR q.look_back_since IS NULL
+												   OR q.look_back_since <= $4 + (reconciler._kind($1.kind)).time_slack)
+				   ELSE NOT q.look_back_due OR $4 IS NULL OR $4 > clock_timestamp() - interval '10 minutes'
+						OR NOT EXISTS (SELECT FROM reconciler.sources s WHERE s.source_id = q.source_id AND s.columns ? 'created_at') END
+		UNION ALL
+		SELECT w.source_id, w.request_id, w.expected, w.expires_at, w.key, true, -extract(epoch FROM w.ended_at)::bigint
+		FROM reconciler.watched w
+		WHERE w.key = $2 AND w.network_id = $1.network_id AND w.until > clock_timestamp() AND NOT $3
+		  AND NOT EXISTS (SELECT FROM reconciler.queue q WHERE q.source_id = w.source_id AND q.request_id = w.request_id)
+		OFFSET 0) c
 	CROSS JOIN LATERAL (
-		SELECT coalesce(sum(p.amount), 0) >= reconciler._threshold(q.expected, n.confirmed_bps) AS paid
+		SELECT coalesce(sum(p.amount), 0) >= reconciler._threshold(c.expected, $1.confirmed_bps) AS paid
 		FROM reconciler.payments p
-		WHERE p.source_id = q.source_id AND p.request_id = q.request_id AND p.network_id + 0 = $1
-		  AND p.gone_at IS NULL AND NOT p.unproven AND p.key = q.key) s
-	ORDER BY s.paid, q.seq
+		WHERE p.source_id = c.source_id AND p.request_id = c.request_id AND p.network_id + 0 = $1.network_id
+		  AND p.gone_at IS NULL AND NOT p.unproven AND NOT p.late AND p.key = c.key) s
+	ORDER BY c.ended, reconciler._is_late(c.expires_at, reconciler._in_time($1), clock_timestamp(), $4), s.paid, c.place
 	LIMIT 1
 $$;
 
-COMMENT ON FUNCTION _payee(int, bytea, boolean, timestamptz) IS
-'The open request that a new credit counts for. of_look_back: one of those that are being looked back for, and that was made at the latest two hours after the credit''s block (so far can a block''s time be off)';
+COMMENT ON FUNCTION _payee(networks, bytea, boolean, timestamptz) IS
+'The request that a new credit counts for: an open one, or one that ended lately. of_look_back: one of those that are being looked back for, and that was not made after the credit''s block';
 
 -- It pays somebody else, or this one already; unless his table was detached and is back under another id.
-CREATE FUNCTION _take_credit(n networks, o record, source_id int, request_id text, height bigint, hash text, at timestamptz)
+CREATE FUNCTION _take_credit(n networks, o record, payee record, height bigint, hash text, at timestamptz)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -175,38 +267,41 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	v_id bigint;
+	taken reconciler.payments;
 BEGIN
 	INSERT INTO reconciler.payments AS p (network_id, source_id, source, request_id, chain, network, kind, txid, ordinal,
-										  key, sender, amount, block_height, block_hash, block_time)
-	SELECT n.network_id, s.source_id, s.relation::text, _take_credit.request_id, n.chain, n.network, o.kind, o.txid, o.ordinal,
-		   o.key, o.sender, o.amount, _take_credit.height, _take_credit.hash, _take_credit.at
-	FROM reconciler.sources s WHERE s.source_id = _take_credit.source_id
+										  key, sender, amount, block_height, block_hash, block_time, late, unverified)
+	SELECT n.network_id, s.source_id, s.relation::text, payee.request_id, n.chain, n.network, o.kind, o.txid, o.ordinal,
+		   o.key, o.sender, o.amount, _take_credit.height, _take_credit.hash, _take_credit.at,
+		   reconciler._is_late(payee.expires_at, reconciler._in_time(n), clock_timestamp(), _take_credit.at), o.unverified
+	FROM reconciler.sources s WHERE s.source_id = payee.source_id
 	ON CONFLICT DO NOTHING
-	RETURNING p.payment_id INTO v_id;
+	RETURNING * INTO taken;
 	-- Only now: a prune under way, for which the INSERT waited, is over.
 	IF EXISTS (SELECT FROM reconciler.spent_credits s
 			   WHERE s.hash = reconciler._credit_hash(n.chain, n.network, o.kind, o.txid, _take_credit.hash, o.key, o.ordinal)) THEN
-		DELETE FROM reconciler.payments p WHERE p.payment_id = v_id;
+		DELETE FROM reconciler.payments p WHERE p.payment_id = taken.payment_id;
 		RETURN false;
 	END IF;
-	IF v_id IS NULL AND o.txid IS NOT NULL THEN
-		UPDATE reconciler.payments p
-		SET source_id = s.source_id, source = s.relation::text
-		FROM reconciler.sources s
-		WHERE s.source_id = _take_credit.source_id AND p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind
-		  AND p.chain = n.chain AND p.network = n.network AND p.request_id = _take_credit.request_id AND p.key = o.key
-		  AND p.source_id <> s.source_id
-		  AND NOT EXISTS (SELECT FROM reconciler.sources x WHERE x.source_id = p.source_id);
+	IF taken.payment_id IS NOT NULL THEN
+		PERFORM reconciler._payment_event(CASE WHEN taken.late THEN 'payment.late' ELSE 'payment.seen' END, taken);
+		RETURN true;
 	END IF;
+	UPDATE reconciler.payments p
+	SET source_id = s.source_id, source = s.relation::text
+	FROM reconciler.sources s
+	WHERE s.source_id = payee.source_id AND p.txid = o.txid AND p.ordinal = o.ordinal AND p.kind = o.kind
+	  AND p.chain = n.chain AND p.network = n.network AND p.request_id = payee.request_id AND p.key = o.key
+	  AND p.source_id <> s.source_id
+	  AND NOT EXISTS (SELECT FROM reconciler.sources x WHERE x.source_id = p.source_id);
 	RETURN FOUND;
 END
 $$;
 
-COMMENT ON FUNCTION _take_credit(networks, record, int, text, bigint, text, timestamptz) IS
+COMMENT ON FUNCTION _take_credit(networks, record, record, bigint, text, timestamptz) IS
 'Writes a credit down as a payment of a request; false: it is one already, of this or of another';
 
--- Matches credits against open requests and writes what is found; of_look_back:
+-- Matches credits against requests and writes what is found; of_look_back:
 -- against those that are being looked back for only
 CREATE FUNCTION _match_credits(n networks, credits jsonb, height bigint, hash text, at timestamptz, of_look_back boolean)
 RETURNS int
@@ -228,11 +323,13 @@ BEGIN
 	FOR o IN
 		SELECT x.* FROM reconciler._credits(credits) x
 		CROSS JOIN LATERAL (SELECT FROM reconciler.queue q
-							WHERE q.network_id = n.network_id AND q.key = x.key AND q.followed LIMIT 1) q
+							WHERE q.network_id = n.network_id AND q.key = x.key AND q.followed
+							UNION ALL
+							SELECT FROM reconciler.watched w WHERE w.network_id = n.network_id AND w.key = x.key LIMIT 1) q
 		ORDER BY x.n
 	LOOP
-		SELECT * INTO v_payee FROM reconciler._payee(n.network_id, o.key, of_look_back, at);
-		CONTINUE WHEN NOT FOUND OR NOT reconciler._take_credit(n, o, v_payee.source_id, v_payee.request_id, height, hash, at);
+		SELECT * INTO v_payee FROM reconciler._payee(n, o.key, of_look_back, at);
+		CONTINUE WHEN NOT FOUND OR NOT reconciler._take_credit(n, o, v_payee, height, hash, at);
 		v_found := v_found + 1;
 		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
 		VALUES (n.network_id, v_payee.source_id, v_payee.request_id)
@@ -243,7 +340,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _match_credits(networks, jsonb, bigint, text, timestamptz, boolean) IS
-'Writes the payments to open requests among credits; height, hash and time null: of the mempool. Returns how many were found, or found in another place';
+'Writes the payments to requests, open or watched, among credits; height, hash and time null: of the mempool. Returns how many were found, or found in another place';
 
 CREATE FUNCTION note_mempool(worker_id text, network_id int, token xid8, lease interval, credits jsonb, gone jsonb)
 RETURNS int
@@ -255,18 +352,21 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	n reconciler.networks;
+	p reconciler.payments;
 BEGIN
 	PERFORM reconciler._prolong_cursor(note_mempool.network_id, note_mempool.token, note_mempool.lease);
 	SELECT * INTO n FROM reconciler.networks x WHERE x.network_id = note_mempool.network_id;
-	WITH lost AS (
-		UPDATE reconciler.payments p SET gone_at = clock_timestamp()
-		WHERE p.network_id = note_mempool.network_id AND p.block_height IS NULL AND p.gone_at IS NULL
-		  AND p.txid IN (SELECT jsonb_array_elements_text(gone))
-		RETURNING p.source_id, p.request_id
-	)
-	INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
-	SELECT DISTINCT note_mempool.network_id, l.source_id, l.request_id FROM lost l
-	ON CONFLICT DO NOTHING;
+	FOR p IN
+		UPDATE reconciler.payments x SET gone_at = clock_timestamp()
+		WHERE x.network_id = note_mempool.network_id AND x.block_height IS NULL AND x.gone_at IS NULL
+		  AND x.txid IN (SELECT jsonb_array_elements_text(gone))
+		RETURNING x.*
+	LOOP
+		INSERT INTO reconciler.payment_changes (network_id, source_id, request_id)
+		VALUES (n.network_id, p.source_id, p.request_id)
+		ON CONFLICT DO NOTHING;
+		PERFORM reconciler._payment_event('payment.gone', p);
+	END LOOP;
 	RETURN reconciler._match_credits(n, credits, NULL, NULL, NULL, false);
 END
 $$;
@@ -328,8 +428,9 @@ AS $$
 	SELECT p.source_id, p.request_id FROM reconciler.payments p
 	WHERE p.network_id = n.network_id AND p.block_height > coalesce(c.settled_depth, -1) AND p.block_height <= depth
 	UNION
-	SELECT p.source_id, p.request_id FROM reconciler.payments p
-	WHERE c.settings IS DISTINCT FROM of_settings AND p.network_id = n.network_id AND p.gone_at IS NULL
+	SELECT q.source_id, q.request_id FROM reconciler.queue q
+	WHERE c.settings IS DISTINCT FROM of_settings AND q.network_id = n.network_id AND q.followed
+	  AND EXISTS (SELECT FROM reconciler.payments p WHERE p.source_id = q.source_id AND p.request_id = q.request_id)
 	UNION
 	-- Whose payment is missing: after some blocks it has gone.
 	(SELECT q.source_id, q.request_id FROM reconciler.queue q
@@ -360,7 +461,7 @@ AS $$
 			   coalesce(sum(p.amount), 0) >= reconciler._threshold(q.expected, n.detected_bps) AS enough
 		FROM reconciler.payments p
 		WHERE p.source_id = k.source_id AND p.request_id = k.request_id AND p.network_id + 0 = n.network_id
-		  AND p.gone_at IS NULL AND NOT p.unproven AND p.key = q.key) s
+		  AND p.gone_at IS NULL AND NOT p.unproven AND NOT p.late AND p.key = q.key) s
 	WHERE q.network_id = n.network_id AND q.invalid IS NULL AND (s.enough OR NOT (q.look_back_due OR q.looking_back))
 $$;
 
@@ -399,10 +500,34 @@ RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT concat_ws(' ', $1.confirmations, $1.block_tag, $1.detected_bps, $1.confirmed_bps)
+	SELECT concat_ws(' ', $1.confirmations, $1.block_tag, $1.detected_bps, $1.confirmed_bps, reconciler._in_time($1))
 $$;
 
 COMMENT ON FUNCTION _settings_of(networks) IS 'By what payments are counted as settled: others, and they are counted anew';
+
+-- All that may still come in a block above the depth is younger. A Bitcoin block is
+-- younger than the median of the eleven before it, and may be older than the one
+-- before it; elsewhere blocks are never older than the one before.
+CREATE FUNCTION _time_passed(n networks, depth bigint)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+	IF (reconciler._kind(n.kind)).has_work THEN
+		RETURN coalesce((
+			SELECT (array_agg(r.block_time ORDER BY r.block_time))[6] FROM reconciler.cursor_blocks AS r
+			WHERE r.network_id = n.network_id AND r.height BETWEEN depth - 10 AND depth
+			HAVING count(*) = 11), '-infinity');
+	END IF;
+	RETURN coalesce((SELECT r.block_time FROM reconciler.cursor_blocks AS r
+					 WHERE r.network_id = n.network_id AND r.height = depth) - interval '1 microsecond', '-infinity');
+END
+$$;
+
+COMMENT ON FUNCTION _time_passed(networks, bigint) IS
+'Up to when, by the chain''s time, everything has been read at the depth: no payment of that time can come any more';
 
 CREATE FUNCTION _followed_look(n networks, c cursors, worker_id text, looked_at timestamptz, depth jsonb)
 RETURNS _look
@@ -419,7 +544,7 @@ BEGIN
 	look.tip_height := c.height;
 	look.tip_hash := c.hash;
 	look.tip_time := c.block_time;
-	look.chain_time := CASE WHEN look.heights_grow THEN c.block_time END;
+	look.chain_time := CASE WHEN look.heights_grow THEN reconciler._time_passed(n, settled) END;
 	IF settled >= 0 THEN
 		look.depth_height := settled;
 		look.depth_hash := (SELECT r.hash FROM reconciler.cursor_blocks AS r
@@ -488,8 +613,10 @@ BEGIN
 	SELECT array_agg(k.source_id), array_agg(k.request_id) INTO v_sources, v_requests
 	FROM (SELECT * FROM reconciler._changed_payees(n, c, v_settings, v_depth)
 		  UNION SELECT * FROM unnest(v_next.sources, v_next.ids)) k;
+	PERFORM reconciler._date_payments(n, v_sources, v_requests);
 	v_findings := reconciler._followed_findings(n, v_sources, v_requests, v_depth);
 	v_outcomes := reconciler._judge(look, v_findings);
+	PERFORM reconciler._note_undone(n, v_sources, v_requests);
 	PERFORM reconciler._note_settled(n.network_id, v_sources, v_requests, v_findings, v_outcomes);
 	PERFORM reconciler._end_cursor_lease(l, due_now, NULL, CASE WHEN v_next.n = 5000 THEN v_next.expiry_at END,
 		CASE WHEN v_next.n = 5000 THEN v_next.expiry_seq END);
@@ -533,6 +660,7 @@ BEGIN
 	PERFORM reconciler._note_tip(v_look);
 	IF l.marked_at IS NULL OR l.marked_at < clock_timestamp() - interval '1 minute' THEN
 		PERFORM reconciler._mark_followed(n.network_id);
+		PERFORM reconciler._watch_on(n);
 	END IF;
 	RETURN QUERY SELECT * FROM reconciler._outcomes(v_outcomes);
 END
@@ -587,16 +715,20 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 	SELECT encode(k.key, 'hex')
-	FROM (SELECT DISTINCT q.key FROM reconciler.queue q
-		  WHERE q.network_id = $1 AND q.followed AND q.invalid IS NULL AND q.key > decode(coalesce($2, ''), 'hex')
-		  ORDER BY q.key LIMIT least(greatest($3, 1), 100000)) k
-	ORDER BY k.key
+	FROM ((SELECT DISTINCT q.key FROM reconciler.queue q
+		   WHERE q.network_id = $1 AND q.followed AND q.invalid IS NULL AND q.key > decode(coalesce($2, ''), 'hex')
+		   ORDER BY q.key LIMIT least(greatest($3, 1), 100000))
+		  UNION
+		  (SELECT DISTINCT w.key FROM reconciler.watched w
+		   WHERE w.network_id = $1 AND w.until > clock_timestamp() AND w.key > decode(coalesce($2, ''), 'hex')
+		   ORDER BY w.key LIMIT least(greatest($3, 1), 100000))) k
+	ORDER BY k.key LIMIT least(greatest($3, 1), 100000)
 $$;
 
 COMMENT ON FUNCTION follow_keys(int, text, int) IS
 'The keys, in hex, that blocks of a network are matched against, in order, none twice; after: the last one of the page before';
 
--- From token to token by the index.
+-- From token to token by the indexes.
 CREATE FUNCTION follow_tokens(network_id int)
 RETURNS TABLE (token text, holders bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -604,23 +736,27 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
-	WITH RECURSIVE tokens (token) AS (
-		(SELECT substr(q.key, 1, 20) FROM reconciler.queue q
-		 WHERE q.network_id = $1 AND q.followed AND q.key IS NOT NULL ORDER BY q.key LIMIT 1)
+	WITH RECURSIVE tokens (token, last) AS (
+		SELECT NULL::bytea, ''::bytea
 		UNION ALL
-		SELECT (SELECT substr(q.key, 1, 20) FROM reconciler.queue q
-				WHERE q.network_id = $1 AND q.followed AND q.key > t.token || decode(repeat('ff', 20), 'hex')
-				ORDER BY q.key LIMIT 1)
-		FROM tokens t WHERE t.token IS NOT NULL
+		SELECT n.token, n.token || decode(repeat('ff', 20), 'hex')
+		FROM tokens t CROSS JOIN LATERAL (
+			SELECT substr(least((SELECT q.key FROM reconciler.queue q
+								 WHERE q.network_id = $1 AND q.followed AND q.key > t.last ORDER BY q.key LIMIT 1),
+								(SELECT w.key FROM reconciler.watched w
+								 WHERE w.network_id = $1 AND w.key > t.last ORDER BY w.key LIMIT 1)), 1, 20) AS token) n
+		WHERE n.token IS NOT NULL
 	)
 	SELECT encode(t.token, 'hex'), c.holders FROM tokens t
 	CROSS JOIN LATERAL (
 		SELECT count(*) AS holders
 		FROM (SELECT FROM reconciler.queue q
-			  WHERE q.network_id = $1 AND q.followed AND q.key >= t.token
-				AND q.key <= t.token || decode(repeat('ff', 20), 'hex') LIMIT 100000) x) c
+			  WHERE q.network_id = $1 AND q.followed AND q.key BETWEEN t.token AND t.last
+			  UNION ALL
+			  SELECT FROM reconciler.watched w
+			  WHERE w.network_id = $1 AND w.key BETWEEN t.token AND t.last LIMIT 100000) x) c
 	WHERE t.token IS NOT NULL
 $$;
 
 COMMENT ON FUNCTION follow_tokens(int) IS
-'The tokens (20 bytes in hex; zeros: the chain''s own coin) that open requests of a followed network are to be paid in, and how many requests there are of each, counted up to 100,000';
+'The tokens (20 bytes in hex; zeros: the chain''s own coin) that open and watched requests of a followed network are to be paid in, and how many requests there are of each, counted up to 100,000';

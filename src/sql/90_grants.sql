@@ -142,6 +142,8 @@ SELECT pg_catalog.pg_extension_config_dump('webhook_place', '');
 SELECT pg_catalog.pg_extension_config_dump('webhook_deliveries', '');
 SELECT pg_catalog.pg_extension_config_dump('payments', '');
 SELECT pg_catalog.pg_extension_config_dump('spent_credits', '');
+SELECT pg_catalog.pg_extension_config_dump('watched', '');
+SELECT pg_catalog.pg_extension_config_dump('undone_confirmations', '');
 SELECT pg_catalog.pg_extension_config_dump('cursors', '');
 SELECT pg_catalog.pg_extension_config_dump('cursor_blocks', '');
 SELECT pg_catalog.pg_extension_config_dump('networks_network_id_seq', '');

@@ -175,23 +175,27 @@ is(sql("SELECT count(*) FROM payment_requests WHERE status = 'pending' AND expec
 
 # The node goes away: nobody expires unseen; it comes back on another port, with another cookie
 request('blind', $bitcoin->address('wpkh', 9), 1000, expires => '1 second');
+request('away', $bitcoin->address('wpkh', 14), 1000, expires => '1 hour');
 $bitcoin->stop;
 ok(wait_until(sub { sql("SELECT error IS NOT NULL FROM reconciler.network_state") eq 't' }), 'a dead node is noticed');
 my $blind_looks = "SELECT s.error_at > r.expires_at FROM reconciler.network_state s, payment_requests r WHERE r.id::text = '$id{blind}'";
 ok(wait_until(sub { sql($blind_looks) eq 't' }), 'also after the request has expired');
 is(status_of($node, $id{blind}), 'pending', 'nobody expires unseen');
 ok($bitcoin->launch, 'the node is back');
-$bitcoin->pay([ $bitcoin->address('wpkh', 9), 1000 ]);
+$bitcoin->pay([ $bitcoin->address('wpkh', 9), 1000 ], [ $bitcoin->address('wpkh', 14), 1000 ]);
 my $cookie = $bitcoin->cookie_file;
 chmod 0644, $cookie;
 sql("SELECT reconciler.set_network('bitcoin', 'regtest', endpoints => ARRAY['http://127.0.0.1:$bitcoin->{port}/?cookie=$cookie'])");
-wait_for_status($node, $id{blind}, 'detected', name => 'by cookie file: late, but not lost');
+wait_for_status($node, $id{away}, 'detected', name => 'by cookie file: noticed late, and in time');
+wait_for_status($node, $id{blind}, 'expired', name => 'paid after its time is late, though nobody had looked before');
+ok(wait_until(sub { sql("SELECT bool_and(late) FROM reconciler.payments WHERE request_id = '$id{blind}'") eq 't' }), 'and not lost');
 
 # Crash: what is cached is made again
 $node->stop('immediate');
 $node->start;
 $bitcoin->mine(6);
-wait_for_status($node, $id{blind}, 'confirmed', name => 'after a crash all goes on');
+wait_for_status($node, $id{away}, 'confirmed', name => 'after a crash all goes on');
+is(status_of($node, $id{blind}), 'expired', 'what ended stays as it is');
 
 # Another chain
 sql("SELECT reconciler.add_network('bitcoin', 'signet', ARRAY['" . $bitcoin->url . "'], kind => 'bitcoind')");
