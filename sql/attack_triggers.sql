@@ -157,6 +157,21 @@ UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
 SELECT outcome, request_id, to_status FROM settle_all();
 DROP TRIGGER exits ON requests;
 CREATE TRIGGER poison BEFORE UPDATE ON requests FOR EACH ROW EXECUTE FUNCTION poison();
+-- Locks that end with the session: the worker's doesn't
+TRUNCATE requests, reconciler.transitions;
+CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_advisory_lock(42), pg_advisory_lock_shared(43);
+	IF NEW.what IS NOT NULL THEN
+		RAISE EXCEPTION 'no';
+	END IF;
+	RETURN NEW;
+END
+$$;
+INSERT INTO requests (id, what) VALUES (1, 'fails'), (2, NULL);
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT outcome, request_id, to_status FROM settle_all();
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 -- It is the server's cancel that ends a look, as ever.
 INSERT INTO requests (id) VALUES (20);
 CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1) FROM generate_series(1, 1000); RETURN NEW; END $$;

@@ -443,6 +443,8 @@ BEGIN
 			v_next := v_next + 1;
 		END LOOP;
 	END LOOP;
+	-- Those that triggers have taken: in the application's sessions they end with the session, here nothing would end them.
+	PERFORM pg_advisory_unlock_all();
 	RETURN v_outcomes;
 END
 $$;
