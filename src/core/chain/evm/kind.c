@@ -58,10 +58,14 @@ static char *
 learned(const void *learned)
 {
 	static const char *const methods[] = {"creation code", "multicall", "plain calls"};
+	static const char *const traces[] = {"trace_block", "flatCallTracer", "callTracer", "none"};
 	const evm_learned *known = learned;
 
-	return rc_asprintf("{\"method\":\"%s\",\"balances_a_call\":%d,\"calls_a_request\":%d,\"pins_by_hash\":%s}", methods[known->method],
-					   known->max_pairs, known->array_size, known->pin_by_hash ? "true" : "false");
+	return rc_asprintf("{\"method\":\"%s\",\"balances_a_call\":%d,\"calls_a_request\":%d,\"pins_by_hash\":%s,"
+					   "\"logs\":\"%s\",\"traces\":\"%s\"}", methods[known->method],
+					   known->max_pairs, known->array_size, known->pin_by_hash ? "true" : "false",
+					   known->ledger.no_logs ? "refused" : known->ledger.no_tokens ? "by holder" :
+					   known->ledger.no_holders ? "by token" : "any", traces[known->ledger.traces]);
 }
 
 const rc_chain rc_chain_evm = {
