@@ -6,6 +6,7 @@
 #   make test            everything: check-unit check-regress check-isolation check-tap
 #   make bench           figures, as ratios
 #   make mutate          whether the tests notice every change of the state machine
+#   make fuzz            an hour for each parser of what comes from outside (FUZZ_SECONDS)
 #   make test-versions   make test with every PostgreSQL that Debian has (chroots; root only; long)
 #   make test-fresh      make demo as the first command on bare machines (chroots; root only)
 #   make lint format     what reviewers ask for
@@ -29,7 +30,7 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test test-fresh test-versions demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
+.PHONY: setup test fuzz test-fresh test-versions demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
 .DEFAULT_GOAL := all
 
 setup:
@@ -37,6 +38,12 @@ setup:
 
 test-fresh:
 	@$(top)/test/fresh $(FRESH)
+
+FUZZ_SECONDS ?= 3600
+
+fuzz:
+	@$(top)/test/setup fuzz
+	@$(top)/test/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 # 16 is in no release of Debian.
 VERSIONS ?= bookworm:pg15 trixie:pg17 sid:pg18 experimental:pg19
@@ -198,9 +205,9 @@ run-test:
 # Style
 # ---------------------------------------------------------------------------
 
-c_files := $(sort $(shell find $(top)/src $(top)/test/unit -name "*.[ch]"))
+c_files := $(sort $(shell find $(top)/src $(top)/test/unit $(top)/test/fuzz -name "*.[ch]"))
 perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
-shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks private-tree pg-config anvil cache-dir run-regress clean-up-after fresh)
+shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks private-tree pg-config anvil cache-dir run-regress clean-up-after fresh fuzz/run)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:
