@@ -130,6 +130,13 @@ SELECT reconciler.retire_events('w');
 SELECT waiting > 0 AS some_wait, dead > 3 AS others_dead FROM reconciler.webhook_status WHERE name = 'all';
 SELECT DISTINCT left(error, 20) AS error FROM reconciler.webhook_dead_letters WHERE attempts = 0 ORDER BY 1;
 
+SELECT code, regexp_replace(what, '[0-9]+ (dead|events)', 'n \1') AS what FROM reconciler.health() WHERE code LIKE 'webhook%' AND code <> 'webhook_behind';
+UPDATE reconciler.webhook_deliveries SET at = now() - interval '2 hours' WHERE dead_at IS NULL;
+SELECT code, what ~ '^[0-9]+ events wait for webhook all since .*: HTTP status 400$' AS described FROM reconciler.health() WHERE code = 'webhook_behind';
+UPDATE reconciler.webhooks SET url = 'http://127.0.0.1/s3cret' WHERE name = 'some';
+SELECT code, what FROM reconciler.health() WHERE code = 'webhook_refused';
+UPDATE reconciler.webhooks SET url = 'https://example.org/' WHERE name = 'some';
+
 -- Another secret: both sign for a while
 SELECT reconciler.rotate_webhook_secret('all', keep_old => '1 year');
 SELECT reconciler.rotate_webhook_secret('all', 'whsec_' || encode(sha256('new'), 'base64'));

@@ -216,6 +216,7 @@ BEGIN
 		  UNION ALL SELECT * FROM reconciler._health_endpoints()
 		  UNION ALL SELECT * FROM reconciler._health_requests()
 		  UNION ALL SELECT * FROM reconciler._health_settings()
+		  UNION ALL SELECT * FROM reconciler._health_webhooks()
 		  UNION ALL SELECT * FROM reconciler._health_upkeep()) AS f
 	ORDER BY CASE f.severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END, f.code, f.chain, f.network, f.what;
 END $$;

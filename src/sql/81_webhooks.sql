@@ -625,3 +625,26 @@ COMMENT ON VIEW webhook_status IS
 'The webhooks, without secrets: what waits to be sent, since when, how many dead letters there are, and how the endpoint does. rest_until: nothing is sent to it until then';
 COMMENT ON VIEW webhook_dead_letters IS
 'Events that could not be delivered within reconciler.webhook_give_up: SELECT reconciler.retry_webhook(name, event_id) sends one again';
+
+CREATE FUNCTION _health_webhooks() RETURNS SETOF _health_finding
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'warning', 'webhook_dead_letters', NULL, NULL, format('webhook %s has %s dead letters', reconciler._shown(w.name, 100), w.dead),
+		'SELECT * FROM reconciler.webhook_dead_letters; then retry_webhook or discard_webhook'
+	FROM reconciler.webhook_status AS w WHERE w.dead > 0
+	UNION ALL
+	SELECT 'warning', 'webhook_behind', NULL, NULL,
+		CASE WHEN w.enabled THEN format('%s events wait for webhook %s since %s: %s', w.waiting, reconciler._shown(w.name, 100), w.oldest_at::timestamptz(0),
+				coalesce(reconciler._shown(w.error, 200), 'no worker has sent any'))
+			 ELSE format('%s events wait for webhook %s, which is disabled', w.waiting, reconciler._shown(w.name, 100)) END,
+		CASE WHEN w.enabled THEN 'does its endpoint work, and does a worker run? SELECT * FROM reconciler.webhook_status'
+			 ELSE format('SELECT reconciler.set_webhook(%L, enabled => true), or remove it', w.name) END
+	FROM reconciler.webhook_status AS w WHERE w.oldest_at < clock_timestamp() - interval '1 hour'
+	UNION ALL
+	SELECT 'warning', 'webhook_refused', NULL, NULL, format('nothing is sent to webhook %s: %s', reconciler._shown(w.name, 100), reconciler._shown(p.problem, 200)),
+		'SELECT reconciler.set_webhook(…, url => …), or reconciler.webhook_hosts'
+	FROM reconciler.webhooks AS w
+		CROSS JOIN LATERAL (SELECT reconciler._webhook_url_problem(w.url, coalesce(current_setting('reconciler.webhook_hosts', true), '')) AS problem) AS p
+	WHERE p.problem IS NOT NULL AND w.enabled
+$$;
+
+COMMENT ON FUNCTION _health_webhooks() IS 'Findings about webhooks';

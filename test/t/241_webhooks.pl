@@ -163,6 +163,15 @@ ok(wait_until(sub { $session->value("SELECT count(*) FROM reconciler.webhook_del
 is($second->terminate(20), 0, 'it stops');
 is($session->value("SELECT count(*) FROM reconciler.webhook_deliveries WHERE lease_token IS NOT NULL AND lease_owner LIKE '%two%'"), 0, 'and leaves no lease');
 
+# One that runs once sends what there is
+$session->query("UPDATE reconciler.webhook_deliveries SET due_at = '-infinity'; UPDATE reconciler.webhook_state SET rest_until = '-infinity', failures = 0");
+$session->query("SELECT reconciler.set_webhook('ok', url => '" . $receiver->url('/ok?s3cret-ok') . "'); SELECT reconciler.remove_webhook('hang')");
+write_events('c', 3);
+my $third = Reconciler::Daemon->start($node, user => 'sender', worker_id => 'three', args => ['--once']);
+is($third->exit_code(30), 0, 'a daemon that runs once ends');
+is(waiting('ok'), 0, 'and has sent everything');
+is_complete('ok', '/ok', 3, 'c');
+
 my @secrets = ('s3cret', map { substr $_->[0], 6 } values %secret);
 my $pattern = join '|', map { quotemeta } @secrets, substr $new, 6;
 is(scalar(grep { !/STATEMENT|LOG:  statement/ } log_lines($node, qr/$pattern/)), 0, "no secret in the server's log");

@@ -117,7 +117,7 @@ rc_engine_run(const rc_engine_options *options)
 		maintain(&engine);
 		go_on(&engine);
 		rc_webhooks_step(engine.webhooks, engine.available && !rc_loop_stopping(&engine));
-		if (options->once && engine.available && engine.exhausted && !in_flight(&engine))
+		if (options->once && engine.available && engine.exhausted && !in_flight(&engine) && rc_webhooks_flush(engine.webhooks))
 			break;
 		if (rc_loop_stopping(&engine))
 			break;

@@ -286,6 +286,24 @@ ask(rc_webhooks *webhooks)
 	free(due);
 }
 
+static void
+claim_due(rc_webhooks *webhooks)
+{
+	for (endpoint *endpoint = webhooks->endpoints; endpoint != NULL; endpoint = endpoint->next)
+		if (rc_now_ms() >= claim_at_ms(webhooks, endpoint))
+			claim_deliveries(webhooks, endpoint);
+}
+
+bool
+rc_webhooks_flush(rc_webhooks *webhooks)
+{
+	do
+		ask(webhooks);
+	while (webhooks->ask_at_ms <= rc_now_ms());
+	claim_due(webhooks);
+	return webhooks->nposts == 0;
+}
+
 void
 rc_webhooks_step(rc_webhooks *webhooks, bool claim)
 {
@@ -296,9 +314,7 @@ rc_webhooks_step(rc_webhooks *webhooks, bool claim)
 		return;
 	if (rc_now_ms() >= webhooks->ask_at_ms)
 		ask(webhooks);
-	for (endpoint *endpoint = webhooks->endpoints; endpoint != NULL; endpoint = endpoint->next)
-		if (rc_now_ms() >= claim_at_ms(webhooks, endpoint))
-			claim_deliveries(webhooks, endpoint);
+	claim_due(webhooks);
 	if (rc_now_ms() >= webhooks->retire_at_ms)
 	{
 		(void) rc_outbox_retire(webhooks->store, webhooks->worker_id, &more);

@@ -19,6 +19,9 @@ extern void rc_webhooks_step(rc_webhooks *webhooks, bool claim);
 /* rc_now_ms() at which the next step is due */
 extern int64_t rc_webhooks_next_ms(const rc_webhooks *webhooks);
 
+/* For a worker that is about to end: sends what is due. True: there is nothing */
+extern bool rc_webhooks_flush(rc_webhooks *webhooks);
+
 /* Is anything being sent? */
 extern bool rc_webhooks_in_flight(const rc_webhooks *webhooks);
 
