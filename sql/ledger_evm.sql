@@ -11,7 +11,7 @@ SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, tokens => 'nonsens
 SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, native => 'logs');
 SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, watch_after => '-1 s');
 SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, tip_interval => '1 ms');
-SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, quorum => 0);
+SELECT reconciler.add_network('ethereum', 'x', chain_id => 5, quorum => 2);
 SELECT reconciler.add_network('ethereum', 'main', chain_id => 5, confirmations => 3) AS net \gset
 SELECT reconciler.add_network('bitcoin', 'regtest', kind => 'bitcoind') > 0 AS added;
 SELECT network, tokens, native, traces, in_time, watch_after, tip_interval, quorum FROM reconciler.network_settings ORDER BY 1;

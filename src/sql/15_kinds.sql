@@ -66,8 +66,9 @@ BEGIN
 	IF n.tip_interval NOT BETWEEN interval '100 milliseconds' AND interval '1 hour' THEN
 		PERFORM reconciler._refuse('tip_interval must be between 100 ms and 1 hour', 'Give, say, ''1 second''.');
 	END IF;
-	IF n.quorum NOT BETWEEN 1 AND 16 THEN
-		PERFORM reconciler._refuse('quorum must be between 1 and 16', 'So many endpoints must agree; 1 is none but the one that answered.');
+	IF n.quorum <> 1 THEN
+		PERFORM reconciler._refuse('quorum can''t be other than 1: what one endpoint says is not compared with others yet',
+			'Leave it out, and name endpoints that you trust first.');
 	END IF;
 END $$;
 

@@ -9,6 +9,8 @@ AS $$
 	SELECT c.key FROM jsonb_array_elements_text($2) AS c(key)
 	WHERE EXISTS (SELECT FROM reconciler.queue AS q
 				  WHERE q.network_id = $1 AND q.key = decode(c.key, 'hex') AND q.followed AND q.invalid IS NULL)
+	   OR EXISTS (SELECT FROM reconciler.watched AS w
+				  WHERE w.network_id = $1 AND w.key = decode(c.key, 'hex') AND w.until > clock_timestamp())
 $$;
 
 COMMENT ON FUNCTION follow_among(int, jsonb) IS

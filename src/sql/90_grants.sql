@@ -64,7 +64,7 @@ BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
 		EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, role);
 	END LOOP;
-	EXECUTE format('GRANT SELECT ON reconciler.consumers TO %s', role);
+	EXECUTE format('GRANT SELECT ON reconciler.consumers, reconciler.requests TO %s', role);
 END $$;
 
 CREATE FUNCTION revoke_app(role regrole) RETURNS void
@@ -75,14 +75,14 @@ BEGIN
 	FOR f IN SELECT reconciler._app_functions() LOOP
 		EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %s', f, role);
 	END LOOP;
-	EXECUTE format('REVOKE SELECT ON reconciler.consumers FROM %s', role);
+	EXECUTE format('REVOKE SELECT ON reconciler.consumers, reconciler.requests FROM %s', role);
 	PERFORM reconciler._revoke_schema(role);
 END $$;
 
 COMMENT ON FUNCTION grant_worker(regrole) IS 'Lets a role run reconcilerd: gives it the protocol''s functions, and nothing else';
 COMMENT ON FUNCTION revoke_worker(regrole) IS 'Takes back what grant_worker gave, and ends the leases that the role''s sessions hold';
 COMMENT ON FUNCTION grant_app(regrole) IS
-'Lets the application''s role attach, detach and create tables of its own, and call explain, reopen and resync for tables that it may read, update or owns; gives no right on any table';
+'Lets the application''s role attach, detach and create tables of its own, and call explain, reopen and resync for tables that it may read, update or owns, and see what came of the requests of tables that it may read (the view requests); gives no right on any table of others';
 COMMENT ON FUNCTION revoke_app(regrole) IS 'Takes back what grant_app gave';
 
 -- Default privileges of the database (GRANT SELECT ON TABLES TO readonly, say)
