@@ -22,21 +22,24 @@ COMMENT ON FUNCTION _is_name(text) IS
 -- and nothing is configured. base_unit is what a bare number counts, as for
 -- the setting itself.
 CREATE FUNCTION _setting_interval(name text) RETURNS interval
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN s.value ~ '^ *[0-9]+ *$' THEN s.value::bigint * d.base_unit ELSE s.value::interval END
-	FROM (VALUES ('lease_duration', '15s', interval '1 millisecond'),
-				 ('poll_interval', '15s', interval '1 millisecond'),
-				 ('request_timeout', '5s', interval '1 millisecond'),
-				 ('expiry_grace', '1h', interval '1 second'),
-				 ('event_retention', '7d', interval '1 second'),
-				 ('retention', '0', interval '1 second'),
-				 ('event_retention_limit', '30d', interval '1 second'),
-				 ('webhook_timeout', '10s', interval '1 millisecond'),
-				 ('webhook_retry', '5s', interval '1 millisecond'),
-				 ('webhook_give_up', '3d', interval '1 second')) AS d (name, value, base_unit),
-		 LATERAL (SELECT coalesce(nullif(current_setting('reconciler.' || d.name, true), ''), d.value)) AS s (value)
-	WHERE d.name = $1
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT CASE WHEN s.value ~ '^ *[0-9]+ *$' THEN s.value::bigint * d.base_unit ELSE s.value::interval END
+		FROM (VALUES ('lease_duration', '15s', interval '1 millisecond'),
+					 ('poll_interval', '15s', interval '1 millisecond'),
+					 ('request_timeout', '5s', interval '1 millisecond'),
+					 ('expiry_grace', '1h', interval '1 second'),
+					 ('event_retention', '7d', interval '1 second'),
+					 ('retention', '0', interval '1 second'),
+					 ('event_retention_limit', '30d', interval '1 second'),
+					 ('webhook_timeout', '10s', interval '1 millisecond'),
+					 ('webhook_retry', '5s', interval '1 millisecond'),
+					 ('webhook_give_up', '3d', interval '1 second')) AS d (name, value, base_unit),
+			 LATERAL (SELECT coalesce(nullif(current_setting('reconciler.' || d.name, true), ''), d.value)) AS s (value)
+		WHERE d.name = $1);
+END $$;
 
 CREATE FUNCTION _setting_int(name text) RETURNS int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

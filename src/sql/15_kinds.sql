@@ -7,7 +7,7 @@
 CREATE FUNCTION _kinds()
 RETURNS TABLE (kind text, has_chain_id boolean, confirmations int, max_tip_age interval, max_tip_lead interval,
 	has_assets boolean, has_work boolean, has_mempool boolean, time_slack interval)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
 	VALUES
 	('evm', true, 12, interval '10 minutes', interval '15 minutes', true, false, false, interval '2 minutes'),
 	('esplora', false, 2, interval '2 hours', interval '2 hours', false, false, true, interval '2 hours'),
@@ -17,9 +17,11 @@ $$;
 CREATE FUNCTION _kind(name text, OUT kind text, OUT has_chain_id boolean, OUT confirmations int,
 	OUT max_tip_age interval, OUT max_tip_lead interval, OUT has_assets boolean, OUT has_work boolean, OUT has_mempool boolean,
 	OUT time_slack interval)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT k.* FROM (SELECT) AS one LEFT JOIN reconciler._kinds() AS k ON k.kind = $1
-$$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	SELECT k.* INTO kind, has_chain_id, confirmations, max_tip_age, max_tip_lead, has_assets, has_work, has_mempool, time_slack
+	FROM reconciler._kinds() AS k WHERE k.kind = $1;
+END $$;
 
 -- Whether the network has what its kind needs, and nothing that its kind knows nothing of.
 CREATE FUNCTION _check_kind(n networks) RETURNS void

@@ -51,10 +51,13 @@ COMMENT ON FUNCTION _check_lease(interval) IS 'Refuses a lease that would outlas
 -- runs in such sessions, too, but in a security-restricted operation only.
 CREATE FUNCTION _is_trusted()
 RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT r.rolsuper AND NOT reconciler._is_restricted() FROM pg_roles AS r WHERE r.rolname = session_user
+BEGIN
+	RETURN (
+		SELECT r.rolsuper AND NOT reconciler._is_restricted() FROM pg_roles AS r WHERE r.rolname = session_user);
+END
 $$;
 
 COMMENT ON FUNCTION _is_trusted() IS
@@ -81,20 +84,22 @@ COMMENT ON FUNCTION _natural(text, bigint, text) IS 'A number from 0 to most, nu
 
 CREATE FUNCTION _height(value text)
 RETURNS bigint
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
-	SELECT reconciler._natural(value, 1000000000000, 'the height of a block')
+BEGIN
+	RETURN reconciler._natural(value, 1000000000000, 'the height of a block');
+END
 $$;
 
 COMMENT ON FUNCTION _height(text) IS 'The height of a block';
 
 CREATE FUNCTION _seconds(value text)
 RETURNS timestamptz
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
-	SELECT to_timestamp(reconciler._natural(split_part(value, '.', 1), 99999999999, 'a time in seconds since 1970'))
+BEGIN
+	RETURN to_timestamp(reconciler._natural(split_part(value, '.', 1), 99999999999, 'a time in seconds since 1970'));
+END
 $$;
 
 COMMENT ON FUNCTION _seconds(text) IS 'A time in seconds since 1970, of which whole ones count; milliseconds are out of range';
@@ -145,10 +150,11 @@ COMMENT ON FUNCTION _hold_batch(int, bigint, xid8) IS
 -- crash would then hold the new lease, with an observation of the old queue.
 CREATE FUNCTION _new_token()
 RETURNS xid8
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
-	SELECT ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1024 + floor(random() * 1024)::bigint)::text::xid8
+BEGIN
+	RETURN ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1024 + floor(random() * 1024)::bigint)::text::xid8;
+END
 $$;
 
 COMMENT ON FUNCTION _new_token() IS

@@ -108,11 +108,14 @@ COMMENT ON FUNCTION _record(_look, int, text, _change[]) IS
 
 CREATE FUNCTION _forget(network_id int, seqs bigint[])
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
-	DELETE FROM reconciler.queue q WHERE q.network_id = $1 AND q.seq = ANY ($2)
+#variable_conflict use_column
+BEGIN
+	DELETE FROM reconciler.queue q WHERE q.network_id = $1 AND q.seq = ANY ($2);
+END
 $$;
 
 COMMENT ON FUNCTION _forget(int, bigint[]) IS 'Drops queue rows of requests that turned out not to be open';
@@ -230,14 +233,16 @@ COMMENT ON FUNCTION _due_changes(_look, text, _finding[], _row[]) IS
 
 CREATE FUNCTION _may_refuse(source_id int)
 RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-	-- tgtype: a row's (1), before (2) an update (16)
-	SELECT EXISTS (SELECT FROM reconciler.sources s
-				   CROSS JOIN LATERAL (SELECT s.relation::oid UNION SELECT p.relid FROM pg_partition_tree(s.relation) p) AS r(relid)
-				   WHERE s.source_id = $1
-					 AND (EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.relid AND t.tgtype & 19 = 19 AND t.tgenabled <> 'D')
-						  OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = r.relid AND w.ev_type = '2')))
+BEGIN
+	RETURN (
+		SELECT EXISTS (SELECT FROM reconciler.sources s
+					   CROSS JOIN LATERAL (SELECT s.relation::oid UNION SELECT p.relid FROM pg_partition_tree(s.relation) p) AS r(relid)
+					   WHERE s.source_id = $1
+						 AND (EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.relid AND t.tgtype & 19 = 19 AND t.tgenabled <> 'D')
+							  OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = r.relid AND w.ev_type = '2'))));
+END
 $$;
 
 COMMENT ON FUNCTION _may_refuse(int) IS 'Has the table a trigger or a rule that can keep a row from being updated?';
@@ -328,6 +333,7 @@ SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
 SET enable_mergejoin = on
+SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -381,10 +387,14 @@ COMMENT ON FUNCTION _try_move(_look, _finding[], int) IS
 
 CREATE FUNCTION _skip(findings _finding[])
 RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-	SELECT jsonb_agg(jsonb_build_object('outcome', 'skipped', 'source', s.relation::text, 'request_id', f.request_id))
-	FROM unnest($1) f LEFT JOIN reconciler.sources s ON s.source_id = f.source_id
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT jsonb_agg(jsonb_build_object('outcome', 'skipped', 'source', s.relation::text, 'request_id', f.request_id))
+		FROM unnest($1) f LEFT JOIN reconciler.sources s ON s.source_id = f.source_id);
+END
 $$;
 
 COMMENT ON FUNCTION _skip(_finding[]) IS 'The outcomes of requests that wait for the next look';
