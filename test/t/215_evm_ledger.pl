@@ -111,7 +111,8 @@ is(payments('native'), "native 5000 $owner", "a transaction's coins");
 is(payments('exchange'), "internal 5000 $payer{disperse}", 'what a contract pays');
 is(payments('over'), "native 7000 $owner", 'an overpayment is there in full');
 is(payments('reverted'), "internal 2500 $payer{half}", 'the part of a payment that did not fail');
-is(status_of($node, $id{$_}), 'pending', "$_: that is not enough") for qw(false reverted parts);
+is(status_of($node, $id{$_}), 'pending', "$_: that is not enough") for qw(false reverted reused parts);
+is(payments('reused'), '', 'an old balance is nobody\'s payment');
 
 transfer('plain', $address{parts}, 600);
 $chain->mine(3);
@@ -160,6 +161,17 @@ transfer('plain', $address{undone}, 1001);
 $chain->mine(3);
 wait_for_status($node, $id{undone}, 'confirmed', name => 'the second one is confirmed');
 is(payments('undone'), "token 1001 $owner", 'it alone counts');
+
+# What comes after the end is late: a fact, and no change of a status
+request('late', token => 'plain', amount => 1000, expires => '1 second');
+wait_for_status($node, $id{late}, 'expired');
+is($node->safe_psql('postgres', "SELECT reconciler.follow_among(network_id, '[\"$key{late}\"]') FROM reconciler.cursors"), $key{late},
+	'its key is among those that blocks are read for');
+$chain->rpc('evm_increaseTime', 60);
+transfer('plain', $address{late}, 1000);
+$chain->mine(3);
+wait_for_sql($node, "SELECT late FROM reconciler.payments WHERE request_id = '$id{late}'", 'what comes after the end is late');
+is(status_of($node, $id{late}), 'expired', 'and changes nothing');
 
 # All blocks, counted again by receipts and traces
 my $arrived = arrivals($chain, $height - 30 > 0 ? $height - 30 : 0, values %key);

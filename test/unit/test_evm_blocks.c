@@ -56,7 +56,7 @@
 #define DESTRUCTOR \
 	"0x61000480600c6000396000f3600035ff"
 
-#define MAX_KEYS 2000
+#define MAX_KEYS 20000
 
 /* The keys that are wanted, sorted as the database gives them */
 static evm_key keys[MAX_KEYS];
@@ -110,7 +110,7 @@ wanted_among(const rc_wanted *self, const rc_keys *candidates, rc_keys *found)
 
 /* A key is wanted from now on; token NULL: the chain's own asset */
 static void
-want(const char *token, const char *holder)
+want_later(const char *token, const char *holder)
 {
 	evm_key    *key = &keys[nkeys++];
 
@@ -119,6 +119,12 @@ want(const char *token, const char *holder)
 	if (token != NULL)
 		assert_true(evm_parse_bytes(token, key->token, sizeof(key->token)));
 	assert_true(evm_parse_bytes(holder, key->holder, sizeof(key->holder)));
+}
+
+static void
+want(const char *token, const char *holder)
+{
+	want_later(token, holder);
 	qsort(keys, (size_t) nkeys, sizeof(evm_key), compare);
 	wanted.version++;
 }
@@ -225,7 +231,7 @@ static char *
 sorted(const char *list)
 {
 	char	   *copy = rc_strdup(list);
-	char	   *items[1000];
+	char	   *items[2000];
 	int			n = 0;
 	rc_buffer	out = {0};
 
@@ -614,12 +620,64 @@ test_reorganised(void **state)
 	free(a);
 }
 
+/*
+ * What a block costs does not depend on how many requests are open: the same calls,
+ * and as many bytes. 20 blocks of 20 transfers each, of which none concerns us
+ */
+static void
+test_cost(void **state)
+{
+	static const int open[] = {100, 1000, 10000, 20000};
+	rc_meter	costs[4];
+	char	   *stranger = new_holder();
+	int64_t		from = height() + 1;
+
+	(void) state;
+	node.network.native_blocks = false;
+	for (int i = 0; i < 20; i++)
+	{
+		begin_block();
+		for (int j = 0; j < 20; j++)
+			transfer(RICH, node.token, stranger, 1);
+		end_block();
+	}
+	nkeys = 0;
+	evm_learned_of(&node.endpoint)->ledger.logs = -1;
+	for (int i = 0; i < 4; i++)
+	{
+		while (nkeys < open[i])
+		{
+			char	   *holder = new_holder();
+
+			want_later(node.token, holder);
+			free(holder);
+		}
+		qsort(keys, (size_t) nkeys, sizeof(evm_key), compare);
+
+		/* The first reading finds out which way is cheaper */
+		for (int j = 0; j < 2; j++)
+		{
+			memset(&node.endpoint.meter, 0, sizeof(node.endpoint.meter));
+			statements = 0;
+			assert_credits(from, from + 19, "");
+		}
+		costs[i] = node.endpoint.meter;
+		print_message("# %d open requests, 20 blocks: %d calls, %d statements, a block %d bytes sent and %d received\n", open[i],
+					  (int) costs[i].calls, statements, (int) costs[i].bytes_sent / 20, (int) costs[i].bytes_received / 20);
+		assert_int_equal(costs[i].calls, costs[0].calls);
+	}
+	assert_true(costs[3].bytes_sent + costs[3].bytes_received < 3 * (costs[0].bytes_sent + costs[0].bytes_received));
+	assert_int_equal(costs[2].bytes_sent, costs[3].bytes_sent);
+	free(stranger);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tokens), cmocka_unit_test(test_many_in_one), cmocka_unit_test(test_native),
 		cmocka_unit_test(test_failed_transaction), cmocka_unit_test(test_reorganised),
+		cmocka_unit_test(test_cost),
 	};
 	int			failed;
 
