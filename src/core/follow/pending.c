@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <limits.h>
 
@@ -183,10 +182,17 @@ static char *
 tagged_block(const rc_follow *follow)
 {
 	const rc_block_id *tagged = &follow->tip.tagged;
+	struct json_object *json;
+	char	   *text;
 
 	if (tagged->height < 0)
 		return NULL;
-	return rc_asprintf("{\"height\":%" PRId64 ",\"hash\":\"%s\"}", tagged->height, tagged->hash);
+	json = json_object_new_object();
+	json_object_object_add(json, "height", json_object_new_int64(tagged->height));
+	json_object_object_add(json, "hash", json_object_new_string(tagged->hash));
+	text = rc_strdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+	json_object_put(json);
+	return text;
 }
 
 /* All is read, and the chain has not moved: what was found is settled */

@@ -451,25 +451,49 @@ rc_protocol_maintain(const rc_store *store, const char *worker_id)
 	return store->run(store->ctx, &maintain_statement, &worker_id, NULL);
 }
 
+/* The counters as a JSON object, rc_malloc'd */
+static char *
+counters_to_json(const rc_counters *counters)
+{
+	const struct
+	{
+		const char *name;
+		int64_t		value;
+	}			members[] = {
+		{"cycles", counters->cycles},
+		{"claimed", counters->claimed},
+		{"scanned", counters->scanned},
+		{"detected", counters->detected},
+		{"confirmed", counters->confirmed},
+		{"expired", counters->expired},
+		{"skipped", counters->skipped},
+		{"errors", counters->errors},
+		{"http_calls", counters->http_calls},
+		{"bytes_sent", counters->bytes_sent},
+		{"bytes_received", counters->bytes_received},
+	};
+	struct json_object *json = json_object_new_object();
+	char	   *text;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		json_object_object_add(json, members[i].name, json_object_new_int64(members[i].value));
+	text = rc_strdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+	json_object_put(json);
+	return text;
+}
+
 rc_store_status
 rc_protocol_report(const rc_store *store, const char *worker_id, const char *role,
 				   rc_state state, const rc_counters *counters, bool stopped, const char *details)
 {
 	number_text pid;
-	char		json[512];
+	char	   *json = counters_to_json(counters);
 	const char *args[7] = {worker_id, role, integer_text(&pid, getpid()),
 	rc_state_name(state), json, stopped ? "t" : "f", details};
+	rc_store_status status = store->run(store->ctx, &report_statement, args, NULL);
 
-	snprintf(json, sizeof(json),
-			 "{\"cycles\":%" PRId64 ",\"claimed\":%" PRId64 ",\"scanned\":%" PRId64
-			 ",\"detected\":%" PRId64 ",\"confirmed\":%" PRId64 ",\"expired\":%" PRId64
-			 ",\"skipped\":%" PRId64 ",\"errors\":%" PRId64 ",\"http_calls\":%" PRId64
-			 ",\"bytes_sent\":%" PRId64 ",\"bytes_received\":%" PRId64 "}",
-			 counters->cycles, counters->claimed, counters->scanned,
-			 counters->detected, counters->confirmed, counters->expired,
-			 counters->skipped, counters->errors, counters->http_calls,
-			 counters->bytes_sent, counters->bytes_received);
-	return store->run(store->ctx, &report_statement, args, NULL);
+	free(json);
+	return status;
 }
 
 rc_store_status
