@@ -14,6 +14,9 @@
 
 #define DEFAULT_MAX_RESPONSE ((size_t) 32 * 1024 * 1024)
 
+/* How much of a body is read that nobody wants */
+#define MAX_DISCARDED ((size_t) 64 * 1024)
+
 /* Connections that are kept open for reuse, over all endpoints */
 #define MAX_KEPT_CONNECTIONS 16L
 
@@ -29,6 +32,7 @@ struct rc_transfer
 	size_t		max_response;
 	bool		too_large;
 	bool		discard_body;
+	size_t		discarded;
 	bool		(*may_connect) (void *arg, const struct sockaddr *address);
 	void	   *may_connect_arg;
 	bool		refused;		/* may_connect has said no */
@@ -142,7 +146,11 @@ on_body(char *data, size_t size, size_t count, void *arg)
 	size_t		len = size * count;
 
 	if (transfer->discard_body)
-		return len;
+	{
+		/* Enough to use the connection again, but not for ever: curl gives up then, and the status counts */
+		transfer->discarded += len;
+		return transfer->discarded <= MAX_DISCARDED ? len : 0;
+	}
 	if (len > transfer->max_response - transfer->body.len)
 	{
 		transfer->too_large = true;
@@ -485,6 +493,8 @@ transfer_failure(rc_transfer *transfer, CURLcode code)
 {
 	char	   *text;
 
+	if (transfer->discarded > MAX_DISCARDED && code == CURLE_WRITE_ERROR)
+		code = CURLE_OK;
 	if (transfer->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return rc_failure_make(RC_FAILURE_MALFORMED, "the answer is larger than %zu bytes", transfer->max_response);
 	/* Another of the host's addresses may have been allowed */
