@@ -33,7 +33,7 @@ CREATE TABLE webhook_place (
 CREATE TABLE webhook_deliveries (
 	webhook_id int NOT NULL,
 	turn bigint NOT NULL,
-	lane bigint NOT NULL,		-- of the request; two that share one only wait for each other
+	lane bigint NOT NULL,		-- of the request and the webhook; two that share one only wait for each other
 	event_id bigint NOT NULL,
 	at timestamptz NOT NULL,
 	kind text NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE webhook_deliveries (
 	PRIMARY KEY (webhook_id, turn)
 ) WITH (fillfactor = 70);
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, due_at, turn) WHERE dead_at IS NULL;
-CREATE INDEX webhook_deliveries_lane ON webhook_deliveries (webhook_id, lane, turn) WHERE dead_at IS NULL;
+CREATE INDEX webhook_deliveries_lane ON webhook_deliveries (lane, turn) WHERE dead_at IS NULL;
 
 -- How an endpoint does at present.
 CREATE UNLOGGED TABLE webhook_state (
@@ -329,13 +329,12 @@ BEGIN
 	INSERT INTO reconciler.webhook_deliveries (webhook_id, turn, lane, event_id, at, kind, source, request_id, payload, due_at)
 	SELECT w.webhook_id, p.turns + e.number, l.lane, e.event_id, e.at, e.kind, e.source, e.request_id, e.payload,
 		-- Behind one that waits to be tried again
-		coalesce((SELECT max(d.due_at) FROM reconciler.webhook_deliveries AS d
-				  WHERE d.webhook_id = w.webhook_id AND d.lane = l.lane AND d.dead_at IS NULL), '-infinity')
+		coalesce((SELECT max(d.due_at) FROM reconciler.webhook_deliveries AS d WHERE d.lane = l.lane AND d.dead_at IS NULL), '-infinity')
 	FROM (SELECT x.*, row_number() OVER (ORDER BY x.event_id) AS number FROM reconciler.events AS x WHERE x.event_id = ANY (n.ids)) AS e
-		CROSS JOIN LATERAL (SELECT hashtextextended(coalesce(e.request_id, ''), coalesce(e.source_id, 0)) AS lane) AS l
 		JOIN reconciler.webhooks AS w ON (w.source_id IS NULL OR w.source_id = e.source_id)
 			AND EXISTS (SELECT FROM unnest(w.events) AS k
-						WHERE k IN ('*', e.kind) OR (k LIKE '%.*' AND starts_with(e.kind, left(k, -1))));
+						WHERE k IN ('*', e.kind) OR (k LIKE '%.*' AND starts_with(e.kind, left(k, -1))))
+		CROSS JOIN LATERAL (SELECT hashtextextended(coalesce(e.request_id, ''), coalesce(e.source_id, 0) * 4294967296 + w.webhook_id) AS lane) AS l;
 	n.place.acked := n.ids[cardinality(n.ids)];
 	UPDATE reconciler.webhook_place AS x SET place = n.place, turns = p.turns + cardinality(n.ids);
 	RETURN true;
@@ -406,7 +405,7 @@ BEGIN
 		WHERE d.webhook_id = of_webhook AND d.dead_at IS NULL AND d.due_at <= clock_timestamp()
 			AND (d.lease_until IS NULL OR d.lease_until <= clock_timestamp())
 			AND NOT EXISTS (SELECT FROM reconciler.webhook_deliveries AS b
-							WHERE b.webhook_id = of_webhook AND b.lane = d.lane AND b.turn < d.turn AND b.dead_at IS NULL)
+							WHERE b.lane = d.lane AND b.turn < d.turn AND b.dead_at IS NULL)
 		ORDER BY d.due_at, d.turn LIMIT most FOR UPDATE OF d SKIP LOCKED)
 	UPDATE reconciler.webhook_deliveries AS d
 		SET attempts = d.attempts + 1, first_at = coalesce(d.first_at, clock_timestamp()), due_at = clock_timestamp() + lease,
@@ -527,7 +526,7 @@ BEGIN
 		RETURN 'dead';
 	END IF;
 	UPDATE reconciler.webhook_deliveries AS x SET due_at = due
-		WHERE x.webhook_id = d.webhook_id AND x.lane = d.lane AND x.turn > d.turn AND x.dead_at IS NULL AND x.due_at < due;
+		WHERE x.lane = d.lane AND x.turn > d.turn AND x.dead_at IS NULL AND x.due_at < due;
 	RETURN 'failed';
 END $$;
 
