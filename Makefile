@@ -207,7 +207,7 @@ run-test:
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit $(top)/test/fuzz -name "*.[ch]"))
 perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
-shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks private-tree pg-config anvil cache-dir run-regress clean-up-after fresh fuzz/run)
+shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks example-tools private-tree pg-config anvil cache-dir run-regress clean-up-after fresh fuzz/run)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:
