@@ -178,6 +178,22 @@ SELECT mine(h, 7000) FROM generate_series(113, 116) h;
 SELECT * FROM settle_coins();
 SELECT mine(117, 0);
 SELECT * FROM settle_coins();
+
+-- Nor does Esplora's: it says the median, or its tip is not trusted by two hours
+SELECT reconciler.set_network('bitcoin', 'regtest', kind => 'esplora');
+INSERT INTO bills (id, chain, network, address_canonical, expires_at) VALUES ('asked', 'bitcoin', 'regtest', :'one', now() - interval '1 min');
+CREATE FUNCTION look(more jsonb) RETURNS TABLE (request_id text, to_status text, reason text) LANGUAGE sql AS $$
+	SELECT s.request_id, s.to_status, s.reason FROM reconciler.networks n
+	CROSS JOIN LATERAL (SELECT c.lo, c.token, jsonb_agg(jsonb_build_object('seq', c.seq, 'seen', '0', 'settled', '0')) AS found
+						FROM reconciler.claim('w', n.network_id, -1, 10, '1 min', '1 s') c GROUP BY 1, 2) c
+	CROSS JOIN LATERAL reconciler.settle('w', n.network_id, c.lo, c.token, jsonb_build_object('tip', jsonb_build_object('height', 200, 'hash', 'x', 'time', extract(epoch FROM now())::bigint) || more, 'requests', c.found)) s
+	WHERE n.kind = 'esplora'
+$$;
+SELECT * FROM look('{}');
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT * FROM look(jsonb_build_object('median_time', extract(epoch FROM now())::bigint - 3600));
+UPDATE reconciler.batches SET due_at = '-infinity', lease_until = NULL;
+SELECT * FROM look(jsonb_build_object('median_time', extract(epoch FROM now())::bigint - 10));
 DROP EXTENSION reconciler CASCADE;
 DROP TABLE bills, clock, held, coins;
-DROP FUNCTION address(int), at(numeric), claim(), read_block(text, text[]), read_blocks(text, int), undo(bigint), settle(), mine(int, int, jsonb), settle_coins();
+DROP FUNCTION address(int), at(numeric), claim(), read_block(text, text[]), read_blocks(text, int), undo(bigint), settle(), mine(int, int, jsonb), settle_coins(), look(jsonb);

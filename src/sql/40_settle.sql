@@ -300,7 +300,8 @@ $$;
 COMMENT ON FUNCTION _begin_look(networks, text, timestamptz) IS
 'A look at a network as far as its settings say what it is; blocks and failure are still to be filled in';
 
-CREATE FUNCTION _take_blocks(look _look, observation jsonb)
+-- Bitcoin's blocks may be of up to two hours ahead: only what their median is past is past.
+CREATE FUNCTION _take_blocks(network networks, look _look, observation jsonb)
 RETURNS _look
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -309,6 +310,10 @@ BEGIN
 	look.tip_hash := left(observation #>> '{tip,hash}', 100);
 	look.tip_time := reconciler._seconds(observation #>> '{tip,time}');
 	look.chain_time := CASE WHEN look.heights_grow THEN look.tip_time END;
+	IF look.heights_grow AND (reconciler._kind(network.kind)).has_mempool THEN
+		look.chain_time := least(look.tip_time, coalesce(reconciler._seconds(observation #>> '{tip,median_time}'),
+														 look.tip_time - (reconciler._kind(network.kind)).time_slack));
+	END IF;
 	-- Below 0: the chain isn't that long yet.
 	look.depth_height := reconciler._height(CASE WHEN left(observation #>> '{depth,height}', 1) <> '-'
 													 THEN observation #>> '{depth,height}' END);
@@ -321,7 +326,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _take_blocks(_look, jsonb) IS 'Fills in which blocks were looked at, or why none were';
+COMMENT ON FUNCTION _take_blocks(networks, _look, jsonb) IS 'Fills in which blocks were looked at, or why none were';
 
 CREATE FUNCTION _observed_findings(observation jsonb, lo bigint, hi bigint)
 RETURNS _finding[]
@@ -487,7 +492,7 @@ BEGIN
 		RETURN QUERY SELECT * FROM reconciler._outcomes('[{"outcome": "stale", "reason": "the network has changed"}]');
 		RETURN;
 	END IF;
-	v_look := reconciler._take_blocks(reconciler._begin_look(v_network, settle.worker_id, b.claimed_at), observation);
+	v_look := reconciler._take_blocks(v_network, reconciler._begin_look(v_network, settle.worker_id, b.claimed_at), observation);
 	IF v_look.answer = 'none' THEN
 		PERFORM reconciler._end_unused_lease(b);
 		RETURN;

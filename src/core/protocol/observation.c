@@ -31,6 +31,8 @@ add_block(struct json_object *object, const char *key, const rc_block *block)
 	if (block->hash[0] != '\0')
 		json_object_object_add(json, "hash", json_object_new_string(block->hash));
 	json_object_object_add(json, "time", json_object_new_int64(block->time));
+	if (block->median_time > 0)
+		json_object_object_add(json, "median_time", json_object_new_int64(block->median_time));
 	json_object_object_add(object, key, json);
 }
 

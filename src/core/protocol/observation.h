@@ -9,6 +9,7 @@ typedef struct rc_block
 	bool		known;
 	uint64_t	height;
 	int64_t		time;			/* Unix seconds, the chain's own */
+	int64_t		median_time;	/* the median of the last eleven blocks', which all that come are younger than; 0: not known */
 	char		hash[67];		/* as the chain writes it; "" if not known */
 } rc_block;
 

@@ -121,6 +121,9 @@ rc_esplora_parse_block(const char *body, size_t len, rc_block *block)
 		block->known = true;
 		block->height = (uint64_t) height;
 		block->time = time;
+		/* Not every server says it */
+		if (!get_number(document, "mediantime", UINT32_MAX, &block->median_time))
+			block->median_time = 0;
 		memcpy(block->hash, id, RC_BTC_HASH_SIZE);
 	}
 	else
