@@ -43,6 +43,7 @@ CREATE TABLE payments (
 CREATE UNIQUE INDEX payments_unexplained ON payments (block_hash, key, ordinal, chain, network) WHERE txid IS NULL;
 CREATE INDEX payments_request ON payments (source_id, request_id);
 CREATE INDEX payments_height ON payments (network_id, block_height);
+CREATE INDEX payments_late ON payments (network_id, first_seen) WHERE late;
 CREATE INDEX payments_unconfirmed ON payments (network_id, gone_at) WHERE block_height IS NULL OR unproven;
 
 COMMENT ON TABLE payments IS
