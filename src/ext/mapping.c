@@ -1,6 +1,8 @@
 /* mapping.c: the arguments by which attach tells how an attached table is to be read */
 #include "mapping.h"
 
+#include "utils/builtins.h"
+
 static const char *const statuses[] = {"pending", "detected", "confirmed", "expired"};
 
 static bool
@@ -25,7 +27,7 @@ read_option(source_mapping *mapping, const char *key, const char *value)
 			mapping->hides_detected = false;
 	}
 	else if (strcmp(key, OPTION_DECIMALS) == 0)
-		mapping->decimals = atoi(value);
+		mapping->decimals = pg_strtoint32(value);
 	else if (strcmp(key, OPTION_ZONE) == 0)
 		mapping->zone = value;
 	else if (strcmp(key, OPTION_ID) == 0)

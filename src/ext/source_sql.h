@@ -22,7 +22,7 @@ extern const char *source_sql_id_in(const source_table *table);
 extern const char *source_id_problem(const source_table *table, const char *id);
 
 /* A column's time as timestamptz: by the zone, if there is one */
-extern const char *source_sql_time(const char *column, const char *zone);
+extern const char *source_sql_time(const char *name, const char *zone);
 
 /* The time, as updated_at wants it */
 extern const char *source_sql_now(const source_table *table);
