@@ -163,11 +163,12 @@ END $$;
 
 COMMENT ON FUNCTION _unread(_place, int, int[]) IS 'The next events of what is being read at a place, those of some sources only (null: of all)';
 
+-- Inlined, hence the operators' schema.
 CREATE FUNCTION _is_read(p _place, e events) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN e.cluster <> p.cluster THEN e.event_id <= coalesce(p.last_id, 0)
-		WHEN pg_visible_in_snapshot(e.xid, p.seen) THEN true
-		ELSE coalesce(e.event_id <= p.acked AND pg_visible_in_snapshot(e.xid, p.reading), false) END
+LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN e.cluster OPERATOR(pg_catalog.<>) p.cluster THEN e.event_id OPERATOR(pg_catalog.<=) coalesce(p.last_id, 0)
+		WHEN pg_catalog.pg_visible_in_snapshot(e.xid, p.seen) THEN true
+		ELSE coalesce(e.event_id OPERATOR(pg_catalog.<=) p.acked AND pg_catalog.pg_visible_in_snapshot(e.xid, p.reading), false) END
 $$;
 
 COMMENT ON FUNCTION _is_read(_place, events) IS 'Does an event lie before a place?';
