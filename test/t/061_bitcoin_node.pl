@@ -7,6 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Reconciler::Bitcoin;
+use Reconciler::BitcoinShop;
 use Reconciler::Test;
 
 my ($bitcoin, $reason) = Reconciler::Bitcoin->start(blocks => 160);
@@ -15,14 +16,12 @@ plan skip_all => $reason unless $bitcoin;
 my $node = new_node(workers => 2, conf => "reconciler.log_cycles = all\n");
 my %id;
 
-$node->safe_psql('postgres', "SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $bitcoin->url
-	  . "'], kind => 'bitcoind', confirmations => 6); SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
+set_up_bitcoin_shop($node, $bitcoin, confirmations => 6);
 
 sub request
 {
 	my ($name, $address, $amount, %options) = @_;
-	$id{$name} = add_request($node, chain => 'bitcoin', network => 'regtest', asset => 'BTC',
-		address => $address, amount => $amount, %options);
+	$id{$name} = add_bitcoin_request($node, $address, $amount, %options);
 	return $address;
 }
 
@@ -42,13 +41,6 @@ sub wait_known
 	return;
 }
 
-# Until the tip has been read and settled
-sub wait_read
-{
-	my $hash = $bitcoin->rpc('getbestblockhash');
-	return ok(wait_until(sub { sql("SELECT tip_hash FROM reconciler.network_state") eq $hash }), "read up to $hash");
-}
-
 # Every kind of address; one transaction with many outputs
 my @types = qw(pkh sh-wpkh wpkh wsh tr);
 request($_, $bitcoin->address($_, 1), 50_000) for @types;
@@ -66,7 +58,7 @@ $bitcoin->mine(1);
 $bitcoin->pay([ $bitcoin->address('wpkh', 2), 30_000 ]);
 wait_for_status($node, $id{parts}, 'detected', name => 'two payments to one address add up');
 $bitcoin->mine(4);
-wait_read();
+wait_read($node, $bitcoin);
 is(known('parts'), '50000|0', 'five confirmations of six');
 is(status_of($node, $id{wpkh}), 'detected', 'are not enough');
 $bitcoin->mine(1);
@@ -83,7 +75,7 @@ my $early = $bitcoin->address('wpkh', 10);
 my $earlier = $bitcoin->address('wpkh', 11);
 $bitcoin->pay([ $earlier, 10_000 ]);
 $bitcoin->mine(20);
-wait_read();
+wait_read($node, $bitcoin);
 my $reads = scalar log_lines($node, qr/transactions=[1-9]/);
 $bitcoin->pay([ $early, 10_000 ]);
 ok(wait_until(sub { scalar log_lines($node, qr/transactions=[1-9]/) > $reads }), 'the mempool is read');
@@ -131,7 +123,7 @@ $bitcoin->send_raw($bitcoin->transaction(inputs => [$coin], outputs => [ [ $drop
 my ($block) = $bitcoin->mine(1);
 $bitcoin->pay([ $moved, 40_000 ]);
 $bitcoin->mine(1);
-wait_read();
+wait_read($node, $bitcoin);
 is(known('dropped'), '40000|0', 'seen in a block');
 is(known('moved'), '40000|0', 'seen in the next');
 my $height = sql("SELECT max(block_height) FROM reconciler.payments WHERE request_id = '$id{moved}'");
@@ -139,7 +131,7 @@ $bitcoin->rpc('invalidateblock', $block);
 $bitcoin->mine_only($conflict);
 $bitcoin->mine_only();
 $bitcoin->mine(1);
-wait_read();
+wait_read($node, $bitcoin);
 is(known('dropped'), '0|0', 'a reorganisation drops it');
 is(known('moved'), '40000|0', 'and moves the other');
 is(sql("SELECT max(block_height) - $height FROM reconciler.payments WHERE request_id = '$id{moved}'"), 1, 'to another block');

@@ -7,6 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Reconciler::Bitcoin;
+use Reconciler::BitcoinShop;
 use Reconciler::Test;
 
 my ($bitcoin, $reason) = Reconciler::Bitcoin->start(blocks => 160);
@@ -16,15 +17,9 @@ my $node = new_node(workers => 1);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-sql("SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $bitcoin->url
-	  . "'], kind => 'bitcoind', confirmations => 3); SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
+set_up_bitcoin_shop($node, $bitcoin, confirmations => 3);
 
-sub request
-{
-	return add_request($node, chain => 'bitcoin', network => 'regtest', asset => 'BTC', address => $_[0], amount => 1000);
-}
-
-my $id = request($bitcoin->address('wpkh', 1));
+my $id = add_bitcoin_request($node, $bitcoin->address('wpkh', 1), 1000);
 ok(wait_until(sub { sql("SELECT count(*) FROM reconciler.cursors WHERE height = 160") == 1 }), 'followed');
 
 # Paid in a block that is reorganised away while nobody looks, and the cursor is given up
@@ -49,7 +44,7 @@ sql("CREATE ROLE app; CREATE TABLE broken (LIKE payment_requests INCLUDING ALL);
 	  . " GRANT USAGE ON SCHEMA public TO app; SELECT reconciler.attach('broken'); REVOKE ALL ON broken FROM app;"
 	  . " INSERT INTO broken (chain, network, asset, expected_amount_minor, address_canonical)"
 	  . " VALUES ('bitcoin', 'regtest', 'BTC', 1000, '" . $bitcoin->address('wpkh', 3) . "')");
-my $sound = request($bitcoin->address('wpkh', 4));
+my $sound = add_bitcoin_request($node, $bitcoin->address('wpkh', 4), 1000);
 $bitcoin->pay([ $bitcoin->address('wpkh', 4), 1000 ]);
 $bitcoin->mine(4);
 wait_for_status($node, $sound, 'confirmed', name => 'a broken table does not stop the network');

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Reconciler::Bitcoin;
+use Reconciler::BitcoinShop;
 use Reconciler::Test;
 
 my ($winner, $reason) = Reconciler::Bitcoin->start(blocks => 130);
@@ -51,34 +52,15 @@ copy_blocks($winner, $loser);
 my $node = new_node(workers => 1);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-sub use_endpoints
-{
-	my @urls = @_;
-	sql("SELECT reconciler.set_network('bitcoin', 'regtest', endpoints => ARRAY['" . join("', '", @urls) . "'])");
-	return;
-}
-
-sub request
-{
-	return add_request($node, chain => 'bitcoin', network => 'regtest', asset => 'BTC', address => $_[0], amount => 1000);
-}
-
-sub wait_read
-{
-	my $hash = $_[0]->rpc('getbestblockhash');
-	return ok(wait_until(sub { sql('SELECT tip_hash FROM reconciler.network_state') eq $hash }), $_[1]);
-}
-
-sql("SELECT reconciler.add_network('bitcoin', 'regtest', ARRAY['" . $winner->url . "'], kind => 'bitcoind', confirmations => 1);"
-	  . " SELECT reconciler.create_table('payment_requests', allow_superuser_owner => true)");
+set_up_bitcoin_shop($node, $winner, confirmations => 1);
 
 # Two forks: one of three blocks, one of a single block, which holds a payment
-my $forged = request($winner->address('wpkh', 1));
+my $forged = add_bitcoin_request($node, $winner->address('wpkh', 1), 1000);
 $loser->pay([ $winner->address('wpkh', 1), 1000 ]);
 $loser->mine(1);
 $winner->mine(3);
-wait_read($winner, 'the longer fork is read');
-use_endpoints($loser->url);
+wait_read($node, $winner, 'the longer fork is read');
+use_endpoints($node, $loser->url);
 ok(wait_until(sub { sql("SELECT error LIKE '%less work%' FROM reconciler.network_state") eq 't' }), 'a node with less work has failed');
 is(sql('SELECT height, hash FROM reconciler.cursors'), '133|' . $winner->rpc('getbestblockhash'), 'nothing is undone on its word');
 is(status_of($node, $forged), 'pending', 'what was paid there alone is not confirmed');
@@ -91,25 +73,25 @@ my $mixing = start_balancer(sub {
 	return $loser if defined $first && $first eq $own;
 	return $winner;
 });
-use_endpoints($mixing->url);
+use_endpoints($node, $mixing->url);
 my $late = sql("INSERT INTO payment_requests (chain, network, asset, expected_amount_minor, address_canonical, created_at) VALUES"
 	  . " ('bitcoin', 'regtest', 'BTC', 1000, '" . $winner->address('wpkh', 1) . "', now() - interval '1 day') RETURNING id");
 ok(wait_until(sub { sql("SELECT NOT bool_or(look_back_due OR looking_back) FROM reconciler.queue") eq 't' }), 'it was looked back for them');
-wait_read($winner, 'and the tip is settled');
+wait_read($node, $winner, 'and the tip is settled');
 is(sql('SELECT count(*) FROM reconciler.payments'), 0, 'a block that does not join the chain holds no payment');
 is(status_of($node, $late), 'pending', 'and confirms nothing');
 
 # The fork that had lost wins
 $loser->mine(3);
-use_endpoints($loser->url);
+use_endpoints($node, $loser->url);
 wait_for_status($node, $forged, 'confirmed', name => 'with more work the other fork is followed');
 is(status_of($node, $late), 'pending', 'its payment pays one request, not two');
-use_endpoints($winner->url);
+use_endpoints($node, $winner->url);
 ok(wait_until(sub { sql("SELECT error LIKE '%less work%' FROM reconciler.network_state") eq 't' }), 'now the first one has less');
 
 # Answers that never fit together: no spinning, a failure that is recorded
 my $null = start_balancer(sub { return $_[0] eq 'getbestblockhash' ? undef : $loser });
-use_endpoints($null->url);
+use_endpoints($node, $null->url);
 ok(wait_until(sub { sql("SELECT error LIKE '%contradict%' FROM reconciler.network_state") eq 't' }), 'contradictions are a failure');
 my $before = $null->stats->{requests};
 my $until = time + 3;
@@ -119,7 +101,7 @@ cmp_ok($null->stats->{requests} - $before, '<', 150, 'and are not asked for agai
 # Two endpoints that hang: each is asked once
 my @hanging = map { start_proxy($loser->url, mode => 'hang') } 1 .. 2;
 sql("SELECT reconciler.set_network('bitcoin', 'regtest', request_timeout => '300 ms')");
-use_endpoints(map { $_->url } @hanging);
+use_endpoints($node, map { $_->url } @hanging);
 ok(wait_until(sub { sql("SELECT error LIKE '%:$hanging[0]{port}%:$hanging[1]{port}%' FROM reconciler.network_state") eq 't' }),
 	'the step ends, and the failure names both');
 
@@ -127,8 +109,8 @@ ok(wait_until(sub { sql("SELECT error LIKE '%:$hanging[0]{port}%:$hanging[1]{por
 sql("SELECT reconciler.set_network('bitcoin', 'regtest', request_timeout => '10 s', lease_duration => '1 s')");
 my $slow = start_balancer(sub { sleep 3 if $_[0] eq 'getrawmempool'; return $loser });
 set_workers($node, 2);
-use_endpoints($slow->url);
-my $patient = request($loser->address('wpkh', 7));
+use_endpoints($node, $slow->url);
+my $patient = add_bitcoin_request($node, $loser->address('wpkh', 7), 1000);
 $loser->pay([ $loser->address('wpkh', 7), 1000 ]);
 $loser->mine(1);
 wait_for_status($node, $patient, 'confirmed', name => 'two workers, and a node slower than the lease');
