@@ -25,7 +25,7 @@ sub refusing
 		my $question = $json->decode($body);
 		my @calls = ref $question eq 'ARRAY' ? @$question : ($question);
 		my %refused = map { my $error = $refuses->($_); $error ? ($_->{id} => $error) : () } @calls;
-		return undef unless %refused;
+		return unless %refused;
 		my @others = grep { !$refused{ $_->{id} } } @calls;
 		my @answers = @others ? @{ $json->decode(Reconciler::Http->new($url)->post($json->encode(\@others))) } : ();
 		push @answers, map { { jsonrpc => '2.0', id => $_ + 0, error => $refused{$_} } } keys %refused;
