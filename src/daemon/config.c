@@ -212,10 +212,16 @@ static const option options[] = {
 		"what --healthcheck looks at; a daemon of its own needs a file of its own",
 	offsetof(rc_config, heartbeat_file), 0, 0, NULL, check_heartbeat_file, OPTION_TEXT, false},
 	{"once", NULL, NULL, NULL, NULL,
-		"exit when no request is due, or the database is lost for longer than --database-wait-seconds",
+		"exit when no request is due, or the database is lost for longer than --database-wait-seconds; top: print one picture",
 	offsetof(rc_config, once), 0, 0, NULL, NULL, OPTION_SWITCH, false},
+	{"json", NULL, NULL, NULL, NULL,
+		"status: print JSON",
+	offsetof(rc_config, json), 0, 0, NULL, NULL, OPTION_SWITCH, false},
+	{"interval-seconds", "SECONDS", "RECONCILER_INTERVAL_SECONDS", NULL, "2",
+		"top: time between two pictures, 0.2 to 3600",
+	offsetof(rc_config, interval_ms), 0.2, 3600, NULL, NULL, OPTION_SECONDS, false},
 	{"healthcheck", NULL, NULL, NULL, NULL,
-		"exit with 0 if the daemon with this heartbeat file is well, else with 1",
+		"exit with 0 if the daemon with this heartbeat file is well, else with 1; prints what else is critical, if the database can be asked",
 	offsetof(rc_config, healthcheck), 0, 0, NULL, NULL, OPTION_SWITCH, false},
 	{"help", NULL, NULL, NULL, NULL,
 		"show this and exit",
@@ -389,10 +395,27 @@ take_flag_value(const option *row, option_value *value, char *text)
 		memset(text, 'x', strlen(text));
 }
 
-static char *
-read_flags(option_value *values, int argc, char **argv)
+/* The command, if the first argument is one; returns how many arguments that took */
+static int
+read_command(rc_config *config, int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
+	static const char *const commands[] = {[RC_COMMAND_STATUS] = "status",[RC_COMMAND_TOP] = "top"};
+
+	for (int i = RC_COMMAND_STATUS; argc > 1 && i <= RC_COMMAND_TOP; i++)
+	{
+		if (strcmp(argv[1], commands[i]) == 0)
+		{
+			config->command = (rc_command) i;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static char *
+read_flags(option_value *values, int first, int argc, char **argv)
+{
+	for (int i = first; i < argc; i++)
 	{
 		char	   *equals = strchr(argv[i], '=');
 		size_t		len = equals ? (size_t) (equals - argv[i]) : strlen(argv[i]);
@@ -466,6 +489,7 @@ set_defaults(rc_config *config)
 	config->enabled = true;
 	config->database_wait_ms = 5000;
 	config->statement_timeout_ms = 30000;
+	config->interval_ms = 2000;
 	config->log_level = RC_LOG_INFO;
 	config->log_format = RC_LOG_TEXT;
 }
@@ -491,7 +515,7 @@ rc_config_load(rc_config *config, int argc, char **argv)
 	char	   *error;
 
 	set_defaults(config);
-	error = read_flags(values, argc, argv);
+	error = read_flags(values, 1 + read_command(config, argc, argv), argc, argv);
 	read_environment(values);
 	for (int i = 0; i < NOPTIONS; i++)
 	{
@@ -547,7 +571,9 @@ rc_config_print_help(FILE *out)
 	fprintf(out,
 			"reconcilerd %s: finds out whether payment requests were paid, as a worker of the\n"
 			"PostgreSQL extension \"reconciler\" outside of the server.\n\n"
-			"Usage: reconcilerd [--FLAG=VALUE]...\n\n"
+			"Usage: reconcilerd [--FLAG=VALUE]...          works until it is told to stop\n"
+			"       reconcilerd status [--json]            says how things are\n"
+			"       reconcilerd top [--once]               shows it, live\n\n"
 			"Each option is a flag or an environment variable; flags win, an empty value\n"
 			"counts as unset. Flags are visible to other users of the machine for a moment:\n"
 			"give passwords and keys by environment.\n\n", RC_VERSION);
@@ -566,7 +592,8 @@ rc_config_print_help(FILE *out)
 			"\nSIGTERM or SIGINT: gives its leases back and exits; a second one: exits at once.\n\n"
 			"Exit codes: 0 stopped as asked, or nothing to do; 78 configuration error (one\n"
 			"line with a code CONFIG_...); 75 database lost (--once); 1 unhealthy\n"
-			"(--healthcheck); 128+n second signal n.\n\n"
+			"(--healthcheck); 128+n second signal n. status: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n"
+			"status and top need a role in pg_monitor (or a superuser's).\n\n"
 			"The database role needs four lines of SQL, run by the extension's owner:\n"
 			"  CREATE ROLE reconcilerd LOGIN PASSWORD '...';\n"
 			"  GRANT CONNECT ON DATABASE shop TO reconcilerd;\n"

@@ -14,8 +14,16 @@
 /* sysexits.h: temporary failure */
 #define RC_EXIT_RETRY 75
 
+typedef enum rc_command
+{
+	RC_COMMAND_WORK,
+	RC_COMMAND_STATUS,
+	RC_COMMAND_TOP
+} rc_command;
+
 typedef struct rc_config
 {
+	rc_command	command;
 	bool		enabled;
 	char	   *database_url;
 	long		database_wait_ms;	/* patience at start */
@@ -31,6 +39,8 @@ typedef struct rc_config
 	char	   *heartbeat_file;
 	bool		heartbeat_file_given;
 	bool		once;
+	bool		json;			/* of status */
+	long		interval_ms;	/* of top */
 	bool		healthcheck;
 	bool		help;
 	bool		version;

@@ -27,6 +27,8 @@ level_name(rc_log_level level)
 			return "info";
 		case RC_LOG_WARNING:
 			return "warning";
+		case RC_LOG_NOTHING:
+			break;
 	}
 	return LEVEL_ERROR;
 }

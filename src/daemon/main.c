@@ -11,6 +11,7 @@
 #include "daemon_host.h"
 #include "pq_store.h"
 #include "registration.h"
+#include "status.h"
 
 #define ROLE "reconcilerd"
 
@@ -24,18 +25,6 @@ refuse(const rc_daemon *daemon, char *problem)
 	rc_logger_fatal(&daemon->logger, &daemon->host, problem);
 	free(problem);
 	return RC_EXIT_CONFIG;
-}
-
-static int
-healthcheck(const rc_config *config)
-{
-	char	   *problem = rc_heartbeat_check(config->heartbeat_file);
-
-	if (problem == NULL)
-		return 0;
-	fprintf(stderr, "%s\n", problem);
-	free(problem);
-	return 1;
 }
 
 /* A default path that doesn't work costs the health check; one that was asked for is an error */
@@ -162,7 +151,11 @@ run(rc_daemon *daemon, rc_config *config, int argc, char **argv)
 		return 0;
 	}
 	if (config->healthcheck)
-		return healthcheck(config);
+		return rc_healthcheck(daemon, config);
+	if (config->command == RC_COMMAND_STATUS)
+		return rc_status(daemon, config);
+	if (config->command == RC_COMMAND_TOP)
+		return rc_top(daemon, config);
 	if (!config->enabled)
 	{
 		rc_daemon_log(daemon, RC_LOG_INFO, "not enabled", RC_NO_FIELDS, "RECONCILER_ENABLED is false: nothing to do");

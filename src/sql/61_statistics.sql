@@ -538,6 +538,13 @@ FROM reconciler._stat_networks() n;
 COMMENT ON VIEW stat_networks IS
 'Networks: what is open and due (overdue_since: the longest wait among what is due and nobody looks at), how far the chain was read, the last error, rates of the last minute, and over the last hour how long it took from block to status confirmed (milliseconds; histogram as in stat_endpoints). mode: followed (block by block), asked (for each request), or both; network_id 0 is where requests of networks wait that are not registered';
 
+-- transitions without amounts, which are the applications'
+CREATE VIEW history AS
+SELECT t.transition_id, t.at, t.source, t.request_id, t.from_status, t.to_status, t.reason, n.chain, n.network, t.block_height, t.worker_id
+FROM reconciler.transitions t LEFT JOIN reconciler.networks n ON n.network_id = t.network_id;
+
+COMMENT ON VIEW history IS 'What happened to requests, without amounts: for monitoring, also on a standby';
+
 CREATE FUNCTION stat_reset()
 RETURNS void
 LANGUAGE sql SECURITY DEFINER

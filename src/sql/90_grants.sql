@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		AND p.proname IN ('worker_networks', 'claim', 'due_in', 'settle', 'renew', 'release', 'report', 'register_network', 'maintain',
 			'take_budget', 'claim_tip', 'note_tip', 'claim_cursor', 'renew_cursor', 'release_cursor', 'fail_network', 'advance_cursor', 'undo_blocks', 'note_mempool', 'unconfirmed_payments',
 			'begin_look_back', 'look_back', 'look_back_scripts', 'end_look_back', 'settle_network', 'follow_keys', 'follow_tokens', 'follow_among',
-			'retire_events', 'webhooks_due', 'claim_webhook', 'finish_webhook')
+			'retire_events', 'webhooks_due', 'claim_webhook', 'finish_webhook', 'health')
 	ORDER BY p.proname
 $$;
 
@@ -117,7 +117,7 @@ END $$;
 
 -- Monitoring sees no URL and no application data but ids.
 GRANT USAGE ON SCHEMA reconciler TO pg_monitor;
-GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks, stat_endpoints TO pg_monitor;
+GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks, stat_endpoints, history TO pg_monitor;
 -- Which these views call
 GRANT EXECUTE ON FUNCTION _redact_url(text), _kinds(), _kind(text), _in_time(networks), stat_get_workers(), _leases(),
 	_stat_workers(), _stat_networks(), _stat_endpoints(), health(), _quantile(bigint[], double precision) TO pg_monitor;

@@ -13,7 +13,8 @@ typedef enum rc_log_level
 {
 	RC_LOG_DEBUG,
 	RC_LOG_INFO,
-	RC_LOG_WARNING
+	RC_LOG_WARNING,
+	RC_LOG_NOTHING				/* no event has it: a process that logs none */
 } rc_log_level;
 
 /* The values of texts may be anybody's words; names are constants of the program: letters and _ */
