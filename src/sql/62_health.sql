@@ -185,11 +185,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		'does its reader run? SELECT * FROM reconciler.consumers; drop_consumer for one that nobody needs'
 	FROM reconciler.consumers AS c WHERE c.missed > 0 OR c.oldest_unread_at < clock_timestamp() - interval '1 hour'
 	UNION ALL
-	SELECT 'warning', CASE WHEN w.dead > 0 THEN 'webhook_dead_letters' ELSE 'webhook_behind' END, NULL, NULL,
-		format('webhook %s: %s dead letters, %s events wait since %s, %s', reconciler._shown(w.name, 100), w.dead, w.waiting, w.oldest_at::timestamptz(0), coalesce(w.error, 'no error')),
-		'SELECT * FROM reconciler.webhook_dead_letters; reconciler.retry_webhook sends one again'
-	FROM reconciler.webhook_status AS w WHERE w.enabled AND (w.dead > 0 OR w.oldest_at < clock_timestamp() - interval '10 minutes')
-	UNION ALL
 	SELECT 'info', 'table_grows', NULL, NULL, format('reconciler.%s has %s', c.relname, pg_size_pretty(pg_total_relation_size(c.oid))),
 		CASE WHEN c.relname = 'events' THEN 'reconciler.event_retention says how long events are kept; a consumer that is behind holds them up'
 			 ELSE 'set reconciler.retention, or SELECT * FROM reconciler.prune(…)' END
