@@ -42,9 +42,9 @@ DECLARE
 	installed text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'reconciler');
 BEGIN
 	IF reconciler._library_version() <> installed THEN
-		RETURN NEXT ('critical', 'versions_differ', NULL, NULL,
+		RETURN NEXT ROW('critical', 'versions_differ', NULL, NULL,
 			format('the library is version %s, the extension in this database %s', reconciler._library_version(), installed),
-			'ALTER EXTENSION reconciler UPDATE; if the library is the older one, restart the server');
+			'ALTER EXTENSION reconciler UPDATE; if the library is the older one, restart the server')::reconciler._health_finding;
 	END IF;
 	IF wanted + daemons = 0 THEN
 		RETURN NEXT CASE
@@ -58,9 +58,9 @@ BEGIN
 				format('no reconcilerd runs, and none of the server''s workers is meant for database %s', current_database()),
 				'add the database to reconciler.database and restart the server; reconciler.workers must be at least the number of databases')::reconciler._health_finding END;
 	ELSIF running < wanted THEN
-		RETURN NEXT (CASE WHEN running + daemons = 0 THEN 'critical' ELSE 'warning' END, 'workers_missing', NULL, NULL,
+		RETURN NEXT ROW(CASE WHEN running + daemons = 0 THEN 'critical' ELSE 'warning' END, 'workers_missing', NULL, NULL,
 			format('%s of %s workers run', running, wanted),
-			'the server''s log says why (grep "reconciler"): max_worker_processes may be too low, or the extension was just created');
+			'the server''s log says why (grep "reconciler"): max_worker_processes may be too low, or the extension was just created')::reconciler._health_finding;
 	END IF;
 END $$;
 
