@@ -179,7 +179,7 @@ add_findings(rc_view *view, rc_rows *rows)
 static void
 add_table(rc_view *view, const section *section, rc_rows *rows)
 {
-	int			widths[MAX_COLUMNS];
+	int			widths[MAX_COLUMNS] = {0};
 
 	measure(section, rows, widths);
 	add_line(view, RC_LINE_PLAIN, rc_strdup(""));
