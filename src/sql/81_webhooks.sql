@@ -601,6 +601,17 @@ COMMENT ON FUNCTION _retire_deliveries(int) IS 'Gives up what waits for an endpo
 
 -- Views, without secrets.
 
+-- A standby can't even plan a query on an unlogged table; plpgsql plans one when it comes to it.
+CREATE FUNCTION _webhook_states() RETURNS SETOF webhook_state
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT pg_is_in_recovery() THEN
+		RETURN QUERY SELECT s.* FROM reconciler.webhook_state AS s;
+	END IF;
+END $$;
+
+COMMENT ON FUNCTION _webhook_states() IS 'How the endpoints of webhooks do; no rows on a standby';
+
 CREATE VIEW webhook_status AS
 SELECT w.webhook_id, w.name, reconciler._redact_url(w.url) AS url, w.events, r.relation AS source, w.enabled,
 	   w.old_until > pg_catalog.clock_timestamp() AS two_secrets, q.waiting, q.oldest_at, q.dead,
@@ -608,7 +619,7 @@ SELECT w.webhook_id, w.name, reconciler._redact_url(w.url) AS url, w.events, r.r
 	   CASE WHEN s.rest_until > pg_catalog.clock_timestamp() THEN s.rest_until END AS rest_until, s.error, s.error_at
 FROM reconciler.webhooks AS w
 LEFT JOIN reconciler.sources AS r ON r.source_id = w.source_id
-LEFT JOIN reconciler.webhook_state AS s ON s.webhook_id = w.webhook_id
+LEFT JOIN reconciler._webhook_states() AS s ON s.webhook_id = w.webhook_id
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE d.dead_at IS NULL) AS waiting, pg_catalog.min(d.at) FILTER (WHERE d.dead_at IS NULL) AS oldest_at,
 		   pg_catalog.count(*) FILTER (WHERE d.dead_at IS NOT NULL) AS dead
