@@ -258,6 +258,24 @@ $$;
 COMMENT ON FUNCTION _payee(networks, bytea, boolean, timestamptz) IS
 'The request that a new credit counts for: an open one, or one that ended lately. of_look_back: one of those that are being looked back for, and that was not made after the credit''s block';
 
+-- One endpoint has the events or traces of a block, and another only balances: what
+-- either of them tells of a payee in that block is the same money.
+CREATE FUNCTION _is_told_otherwise(n networks, kind text, explained boolean, key bytea, height bigint, hash text)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+	SELECT $2 IN ('token', 'internal') AND EXISTS (
+		SELECT FROM reconciler.payments p
+		WHERE p.network_id = $1.network_id AND p.block_height = $5 AND p.block_hash = $6 AND p.key = $4
+		  AND p.kind IN ('token', 'internal') AND (p.txid IS NULL) = $3 AND p.gone_at IS NULL)
+$$;
+
+COMMENT ON FUNCTION _is_told_otherwise(networks, text, boolean, bytea, bigint, text) IS
+'Whether what a credit tells is known already: by transactions where it names none, or without where it names one';
+
 -- It pays somebody else, or this one already; unless his table was detached and is back under another id.
 CREATE FUNCTION _take_credit(n networks, o record, payee record, height bigint, hash text, at timestamptz)
 RETURNS boolean
@@ -275,7 +293,8 @@ BEGIN
 	SELECT n.network_id, s.source_id, s.relation::text, payee.request_id, n.chain, n.network, o.kind, o.txid, o.ordinal,
 		   o.key, o.sender, o.amount, _take_credit.height, _take_credit.hash, _take_credit.at,
 		   reconciler._is_late(payee.expires_at, reconciler._in_time(n), clock_timestamp(), _take_credit.at), o.unverified
-	FROM reconciler.sources s WHERE s.source_id = payee.source_id
+	FROM reconciler.sources s
+	WHERE s.source_id = payee.source_id AND NOT reconciler._is_told_otherwise(n, o.kind, o.txid IS NOT NULL, o.key, _take_credit.height, _take_credit.hash)
 	ON CONFLICT DO NOTHING
 	RETURNING * INTO taken;
 	-- Only now: a prune under way, for which the INSERT waited, is over.
