@@ -4,7 +4,8 @@
 #   make install         into the PostgreSQL of PG_CONFIG
 #   make demo            shows it at work on a private server and a private chain
 #   make test            everything: check-unit check-regress check-isolation check-tap
-#   make bench           figures, as ratios
+#   make bench           figures, as ratios (BENCH=leases: one section)
+#   make bench-check     instructions of what must stay fast, against stored bounds
 #   make mutate          whether the tests notice every change of the state machine
 #   make fuzz            an hour for each parser of what comes from outside (FUZZ_SECONDS)
 #   make test-versions   make test with every PostgreSQL that Debian has (chroots; root only; long)
@@ -30,7 +31,7 @@ endif
 # Suites that need nothing to be installed beforehand
 checks := check-unit check-regress check-isolation check-tap
 
-.PHONY: setup test fuzz test-fresh test-versions demo bench mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench mutate)
+.PHONY: setup test fuzz test-fresh test-versions demo bench bench-check mutate $(checks) lint run-lint format run-test $(addprefix run-,$(checks) demo bench bench-check mutate)
 .DEFAULT_GOAL := all
 
 setup:
@@ -53,7 +54,7 @@ test-versions:
 	@FRESH_AT_A_TIME=1 $(top)/test/fresh $(addsuffix :$(VERSIONS_TARGET),$(VERSIONS))
 	@echo '# PostgreSQL 16 was not tried: no release of Debian has it'
 
-test demo bench mutate $(checks): setup
+test demo bench bench-check mutate $(checks): setup
 	@$(top)/test/as-user $(MAKE) --no-print-directory run-$@
 
 # ---------------------------------------------------------------------------
@@ -193,7 +194,10 @@ run-check-tap: private-tree
 	@$(perl_env) $(top)/test/clean-up-after $(build) prove --timer --jobs $(TEST_JOBS) $(PROVE_FLAGS) $(PROVE_TESTS)
 
 run-demo run-bench run-mutate: run-%: private-tree
-	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/$*
+	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/$* $(BENCH)
+
+run-bench-check: private-tree
+	@$(perl_env) $(top)/test/clean-up-after $(build) $(top)/test/bench-check $(BENCH)
 
 # One after the other, all of them, then the verdict
 run-test:
@@ -207,7 +211,7 @@ run-test:
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit $(top)/test/fuzz -name "*.[ch]"))
 perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
-shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks example-tools private-tree pg-config anvil cache-dir run-regress clean-up-after fresh fuzz/run)
+shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks example-tools private-tree pg-config anvil cache-dir bench-check run-regress clean-up-after fresh fuzz/run)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 
 lint:

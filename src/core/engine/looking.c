@@ -8,8 +8,15 @@
 #include "core/chain/chain.h"
 #include "core/protocol/protocol.h"
 
-/* Batches of one network that a worker has under lease at a time: hides the round trip to the endpoint */
-#define BATCHES_IN_FLIGHT		4
+/*
+ * Batches of one network that a worker has under lease at a time: so many that
+ * the endpoint's round trip passes with the statements for others
+ */
+#define MIN_IN_FLIGHT			4
+#define MAX_IN_FLIGHT			16
+
+/* An average gives so much weight to what is new */
+#define AVERAGE_OVER			8
 
 /* HTTP requests that take_budget reserves at a time */
 #define MAX_RESERVED			10000
@@ -29,8 +36,50 @@ struct rc_cycle
 	bool		news;			/* a failure is one that wasn't logged yet */
 	int			cost;			/* HTTP requests reserved of the network's rate limit; 0: it has none */
 	int64_t		started_ms;
+	int64_t		asked_ms;		/* when the look began, less what the worker had spent on statements */
 	int64_t		renew_at_ms;
 };
+
+/* Milliseconds that the worker was free to hear an endpoint */
+static int64_t
+free_ms(const rc_engine *engine)
+{
+	return rc_now_ms() - engine->statements_ms;
+}
+
+/* A statement has ended that began at that time; returns what it took */
+static int64_t
+count_statement(rc_engine *engine, int64_t began_ms)
+{
+	int64_t		took_ms = rc_now_ms() - began_ms;
+
+	engine->statements_ms += took_ms;
+	return took_ms;
+}
+
+/* A clock that is set back makes no time negative */
+static void
+average(double *mean, int64_t sample)
+{
+	*mean += ((double) (sample > 0 ? sample : 0) - *mean) / AVERAGE_OVER;
+}
+
+/* While the rate limit holds looks back, more leases would only keep others waiting */
+static int
+most_in_flight(const rc_loop *loop)
+{
+	double		wanted;
+
+	for (const rc_cycle *cycle = loop->cycles; cycle != NULL; cycle = cycle->next)
+	{
+		if (cycle->timer != NULL)
+			return MIN_IN_FLIGHT;
+	}
+	if (loop->trip_ms < 1)
+		return MIN_IN_FLIGHT;
+	wanted = loop->trip_ms / (loop->statement_ms > 0.1 ? loop->statement_ms : 0.1) + 1;
+	return wanted < MIN_IN_FLIGHT ? MIN_IN_FLIGHT : wanted > MAX_IN_FLIGHT ? MAX_IN_FLIGHT : (int) wanted;
+}
 
 static void
 free_cycle(rc_cycle *cycle)
@@ -185,7 +234,12 @@ finish_cycle(rc_engine *engine, rc_cycle *cycle)
 	loop->claim_at_ms = 0;
 	if (cycle->observation->asked)
 	{
+		int64_t		began_ms = rc_now_ms();
+
 		hand_over(engine, cycle, &report.counters);
+		loop->claim_ms += count_statement(engine, began_ms);
+		average(&loop->statement_ms, loop->claim_ms);
+		loop->claim_ms = 0;
 		if (cycle->observation->failure != NULL)
 			rc_reporter_error(&engine->reporter, cycle->observation->failure);
 		cycle->news |= rc_cycle_log_failure(&loop->log, options->host, loop->network, cycle->observation->failure);
@@ -208,6 +262,7 @@ observed(void *arg, rc_observation *observation)
 
 	cycle->look = NULL;
 	cycle->observation = observation;
+	average(&cycle->loop->trip_ms, free_ms(cycle->loop->engine) - cycle->asked_ms);
 }
 
 void
@@ -230,6 +285,7 @@ begin_look(void *arg)
 	rc_loop    *loop = cycle->loop;
 
 	cycle->timer = NULL;
+	cycle->asked_ms = free_ms(loop->engine);
 	cycle->look = rc_look_start(loop->engine->http, loop->engine->options->host, loop->network, &cycle->batch->bounds,
 								cycle->batch->requests, cycle->batch->nrequests, observed, cycle);
 }
@@ -297,7 +353,7 @@ next_claim_ms(const rc_loop *loop)
 	const rc_chain *chain = rc_chain_of(loop->network->kind);
 	int64_t		ask_ms = rc_loop_may_ask_ms(loop);
 
-	if (loop->ncycles >= BATCHES_IN_FLIGHT)
+	if (loop->ncycles >= most_in_flight(loop))
 		return INT64_MAX;
 	if (loop->network->network_id == 0)
 		return loop->engine->available && !loop->removed && loop->replacement == NULL ? loop->claim_at_ms : INT64_MAX;
@@ -315,9 +371,11 @@ rc_looking_claim(rc_loop *loop)
 	while (rc_now_ms() >= next_claim_ms(loop) && !rc_loop_stopping(engine))
 	{
 		rc_batch   *batch;
+		int64_t		began_ms = rc_now_ms();
 		rc_store_status status = rc_protocol_claim(options->store, options->worker_id, loop->network,
 												   loop->after, &batch);
 
+		loop->claim_ms += count_statement(engine, began_ms);
 		if (status == RC_STORE_OK && batch != NULL)
 		{
 			engine->exhausted = false;

@@ -34,6 +34,9 @@ struct rc_loop
 	rc_follower *follower;		/* of a chain that is followed block by block */
 	rc_follow  *follow;			/* the step under way, or NULL */
 	int64_t		follow_started_ms;
+	double		trip_ms;		/* what a look takes, on average; and the statements for a batch */
+	double		statement_ms;
+	int64_t		claim_ms;		/* of claims that aren't averaged yet */
 	int64_t		after;			/* where this worker last was in the network's batches */
 	int64_t		claim_at_ms;
 	int64_t		follow_at_ms;
@@ -57,6 +60,7 @@ struct rc_engine
 	rc_reporter reporter;
 	int64_t		refresh_at_ms;
 	int64_t		maintain_at_ms;
+	int64_t		statements_ms;	/* that claims and settlements took since the start */
 	bool		available;		/* the extension answers */
 	bool		exhausted;		/* the last round of claims found nothing due */
 };
