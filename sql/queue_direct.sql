@@ -79,6 +79,10 @@ CREATE TRIGGER note AFTER INSERT OR DELETE ON reconciler.queue FOR EACH ROW EXEC
 INSERT INTO r (id) VALUES ('noted');
 DELETE FROM r WHERE id = 'noted';
 DROP TRIGGER note ON reconciler.queue;
+CREATE TRIGGER note AFTER DELETE ON reconciler.queue FOR EACH ROW EXECUTE FUNCTION note();
+INSERT INTO r (id) VALUES ('noted');
+DELETE FROM r WHERE id = 'noted';
+DROP TRIGGER note ON reconciler.queue;
 CREATE INDEX further ON reconciler.queue (lower(request_id)) WHERE request_id > 'a';
 INSERT INTO r (id) VALUES ('INDEXED'), ('indexed');
 SET enable_seqscan = off;

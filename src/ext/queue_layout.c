@@ -155,9 +155,25 @@ find_transitions(queue_layout *layout, Oid schema)
 }
 
 static bool
+has_insert_triggers(const TriggerDesc *triggers)
+{
+	return triggers != NULL &&
+		(triggers->trig_insert_before_row || triggers->trig_insert_after_row || triggers->trig_insert_instead_row ||
+		 triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+}
+
+static bool
+has_delete_triggers(const TriggerDesc *triggers)
+{
+	return triggers != NULL &&
+		(triggers->trig_delete_before_row || triggers->trig_delete_after_row || triggers->trig_delete_instead_row ||
+		 triggers->trig_delete_before_statement || triggers->trig_delete_after_statement);
+}
+
+static bool
 is_plain(Relation queue)
 {
-	return queue->rd_rel->relkind == RELKIND_RELATION && !queue->rd_rel->relispartition && queue->trigdesc == NULL &&
+	return queue->rd_rel->relkind == RELKIND_RELATION && !queue->rd_rel->relispartition && !has_insert_triggers(queue->trigdesc) &&
 		queue->rd_rules == NULL && !queue->rd_rel->relrowsecurity && queue->rd_att->constr != NULL &&
 		queue->rd_att->constr->num_check == 0;
 }
@@ -172,6 +188,7 @@ make_layout(void)
 
 	layout->queue = get_relname_relid("queue", schema);
 	queue = table_open(layout->queue, RowExclusiveLock);
+	layout->deletes = !has_delete_triggers(queue->trigdesc);
 	layout->estate = CreateExecutorState();
 	usable = is_plain(queue) && find_columns(layout, queue) && find_defaults(layout, queue) &&
 		find_indexes(layout, queue) && find_transitions(layout, schema);

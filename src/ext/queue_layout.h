@@ -40,6 +40,7 @@ typedef struct queue_index
 typedef struct queue_layout
 {
 	Oid			queue;
+	bool		deletes;		/* rows may be deleted directly, too: no trigger wants to know */
 	Oid			sequence;		/* of seq */
 	AttrNumber	columns[QUEUE_COLUMNS];
 	int			ncolumns;

@@ -212,7 +212,7 @@ queue_delete(int32 source_id, const char *request_id, bool ended)
 	TM_Result	result = TM_Updated;
 	bool		found = true;
 
-	if (layout == NULL)
+	if (layout == NULL || !layout->deletes)
 		return QUEUE_NOT_DIRECTLY;
 	queue = table_open(layout->queue, RowExclusiveLock);
 	while (found && result != TM_Ok && queue_layout_is(layout))
