@@ -49,6 +49,8 @@ static const meaning meanings[] = {
 	{"default_table_access_method", "heap"},
 	{"createrole_self_grant", ""},
 	{"password_encryption", "scram-sha-256"},
+	/* How it is planned: settle keeps plans whatever their parameters */
+	{"plan_cache_mode", "auto"},
 	/* What of it the caller gets to see */
 	{"client_min_messages", "notice"},
 };

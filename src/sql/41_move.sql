@@ -333,7 +333,6 @@ SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
 SET enable_mergejoin = on
-SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE
