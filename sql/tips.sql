@@ -5,6 +5,11 @@ CREATE EXTENSION reconciler;
 SELECT reconciler.add_network('ethereum', 'tips', ARRAY['http://127.0.0.1:1'], 31337, tip_interval => '1 hour') AS net \gset
 
 SELECT reconciler.claim_tip('w1', -1) IS NULL AS no_such_network;
+SELECT reconciler.claim_tip('w1', :net) BETWEEN 3500000 AND 3600000 AS nobody_waits;
+CREATE TABLE r (id int PRIMARY KEY, status text DEFAULT 'pending', chain text DEFAULT 'ethereum', network text DEFAULT 'tips',
+	expected_amount_minor numeric, address_canonical text, expires_at timestamptz);
+SELECT reconciler.attach('r', allow_superuser_owner => true);
+INSERT INTO r (id, address_canonical) VALUES (1, '0x' || repeat('a1', 20));
 SELECT reconciler.claim_tip('w1', :net);
 SELECT reconciler.claim_tip('w2', :net) BETWEEN 3500000 AND 3600000 AS one_at_a_time;
 
@@ -32,4 +37,5 @@ SELECT reconciler.claim_tip(NULL, :net);
 SELECT reconciler.note_tip('', :net, 1);
 SELECT reconciler.remove_network('ethereum', 'tips');
 SELECT count(*) FROM reconciler.tips;
-DROP EXTENSION reconciler;
+DROP EXTENSION reconciler CASCADE;
+DROP TABLE r;

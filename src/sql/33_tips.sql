@@ -35,6 +35,12 @@ BEGIN
 	IF due > now_is AND due <= now_is + interval '1 hour' THEN
 		RETURN ceil(extract(epoch FROM due - now_is) * 1000);
 	END IF;
+
+	-- Where nobody waits for a payment, nobody needs the tip.
+	IF NOT EXISTS (SELECT FROM reconciler.queue AS q
+				   WHERE q.network_id = claim_tip.network_id AND NOT q.followed AND q.invalid IS NULL) THEN
+		RETURN ceil(extract(epoch FROM pause) * 1000);
+	END IF;
 	UPDATE reconciler.tips AS t SET due_at = now_is + pause
 	WHERE t.network_id = (SELECT x.network_id FROM reconciler.tips AS x
 						  WHERE x.network_id = claim_tip.network_id AND x.due_at = due FOR UPDATE SKIP LOCKED);
@@ -64,6 +70,6 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION claim_tip(text, int) IS
-'Whether this worker is to ask for the tip of a network whose requests are looked at: 0: it is, and no other until the network''s tip_interval is over; else the milliseconds after which to ask again. Null: there is no such network';
+'Whether this worker is to ask for the tip of a network whose requests are looked at: 0: it is, and no other until the network''s tip_interval is over; else the milliseconds after which to ask again (always where no request is looked at). Null: there is no such network';
 COMMENT ON FUNCTION note_tip(text, int, bigint) IS
 'Tells the height of a network''s tip; true: a block has come since it was told last, and the network''s batches are due at once';
