@@ -162,7 +162,7 @@ set_workers($node, 1);
 open_shop($node);
 my $pid = slow_call($node, 'CREATE EXTENSION: the worker works');
 is($node->safe_psql('shop', 'SELECT worker_id, role, database FROM reconciler.stat_get_workers()'), 'main:1|worker|shop', 'it has its name');
-is($node->safe_psql('postgres', <<"SQL"), 'reconciler worker 1|shop|idle|observing||||', 'no snapshot and no transaction during the call');
+is($node->safe_psql('postgres', <<"SQL"), 'reconciler worker 1|shop|idle|observing ethereum/local||||', 'no snapshot and no transaction during the call');
 SELECT application_name, datname, state, query, backend_xmin, backend_xid, xact_start, ''
   FROM pg_stat_activity WHERE pid = $pid
 SQL
