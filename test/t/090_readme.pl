@@ -64,7 +64,9 @@ CREATE TABLE app.payment_requests (id uuid PRIMARY KEY DEFAULT gen_random_uuid()
 	status text DEFAULT 'pending', expected_amount_minor numeric, address_canonical text, token_contract text,
 	expires_at timestamptz, created_at timestamptz DEFAULT now());
 CREATE TABLE shop.invoices (id bigint PRIMARY KEY, chain text, network text, status text, amount bigint, pay_to text);
+CREATE TABLE shop.orders (tenant_id int, id bigint, status text DEFAULT 'new', amount numeric(30, 18), pay_to text, PRIMARY KEY (tenant_id, id));
 ALTER TABLE app.payment_requests OWNER TO shop_app;
+ALTER TABLE shop.orders OWNER TO shop_app;
 ALTER TABLE shop.invoices OWNER TO shop_app;
 GRANT USAGE ON SCHEMA app, shop TO shop_app;
 SQL
@@ -73,6 +75,21 @@ is($node->safe_psql('shop', 'SELECT count(*) FROM reconciler.sources s JOIN pg_c
 	0, 'no attached table belongs to a superuser');
 my ($detach) = $section{'Attach your own table'} =~ /`(SELECT reconciler\.detach\([^`]*;)`/;
 run($detach);
+
+my ($follow, $ledger) = map { split /(?<=;\n)/, $_, 2 } blocks('Payments: what arrived, when, from whom', 'sql');
+run($follow);
+my ($event_blocks) = join '', blocks('Events and webhooks', 'sql');
+run($event_blocks);
+$node->safe_psql('shop', q{INSERT INTO payment_requests (chain, network, asset, expected_amount_minor, address_canonical)
+	VALUES ('ethereum', 'local', 'ETH', 1000, '0x00000000000000000000000000000000000abcde')});
+$chain->send_eth('0x00000000000000000000000000000000000abcde', 1500);
+ok(wait_until(sub { $node->safe_psql('shop', 'SELECT status FROM payment_requests WHERE expected_amount_minor = 1000') eq 'confirmed' }),
+	'a payment is followed');
+like(run($ledger), qr/\|native\|1500\|0x[0-9a-f]{64}\|0x[0-9a-f]{40}\|/, 'and stands in the ledger, with transaction and sender');
+like(run($event_blocks =~ s/^SELECT reconciler\.create_consumer.*\n//mr), qr/request\.confirmed/, 'its confirmation is read as an event');
+my ($webhook) = $section{'Events and webhooks'} =~ /`(SELECT reconciler\.add_webhook\([^`]*;)`/;
+run($webhook);
+$node->safe_psql('shop', "SELECT reconciler.remove_webhook('shop')");
 
 run($_) for blocks('Scale', 'sql');
 wait_for_sql($node, "SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'reconciler worker'", 'four workers run');
