@@ -45,6 +45,7 @@ $$;
 CREATE FUNCTION later(days int) RETURNS void LANGUAGE sql AS $$
 	UPDATE reconciler.transitions SET at = at - days * interval '1 day', missing_since = missing_since - days * interval '1 day';
 	UPDATE reconciler.payments SET first_seen = first_seen - days * interval '1 day';
+	UPDATE reconciler.watched SET until = until - days * interval '1 day';
 $$;
 CREATE VIEW history AS SELECT request_id, to_status, reason, missing_since IS NOT NULL AS missing FROM reconciler.transitions ORDER BY transition_id;
 
@@ -71,6 +72,11 @@ SELECT * FROM reconciler.prune(now() - interval '1 hour');
 SELECT * FROM reconciler.prune(NULL);
 SELECT * FROM reconciler.prune(now() - interval '90 days');
 SELECT later(100);
+-- Nor what is watched still: without its payments, its confirmation would seem undone
+BEGIN;
+UPDATE reconciler.watched SET until = now() + interval '1 hour';
+SELECT * FROM reconciler.prune(now() - interval '90 days');
+ROLLBACK;
 SELECT * FROM reconciler.prune(now() - interval '90 days');
 SELECT * FROM history;
 SELECT request_id, txid FROM reconciler.payments ORDER BY 2;

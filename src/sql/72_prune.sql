@@ -106,6 +106,11 @@ BEGIN
 			-- So deep that no fork comes to it: the blocks by which one is found are fewer.
 			AND p.block_height < c.height - 288 AND p.block_height <= c.settled_depth
 			AND NOT EXISTS (SELECT FROM reconciler.queue AS q WHERE q.source_id = p.source_id AND q.request_id = p.request_id)
+			-- What is watched is compared with the sum of its payments: without one, its confirmation would seem undone.
+			AND NOT EXISTS (SELECT FROM reconciler.watched AS w WHERE w.source_id = p.source_id AND w.request_id = p.request_id
+							AND w.until > clock_timestamp())
+			AND NOT EXISTS (SELECT FROM reconciler.payments AS o WHERE o.source_id = p.source_id AND o.request_id = p.request_id
+							AND (o.gone_at IS NOT NULL OR o.unproven OR o.block_height IS NULL))
 			AND (SELECT t.reason = 'settled' AND t.at < before FROM reconciler.transitions AS t
 				 WHERE t.source_id = p.source_id AND t.request_id = p.request_id ORDER BY t.transition_id DESC LIMIT 1)
 		RETURNING p.*
