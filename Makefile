@@ -7,6 +7,7 @@
 #   make bench           figures, as ratios (BENCH=leases: one section)
 #   make bench-check     instructions of what must stay fast, against stored bounds
 #   make mutate          whether the tests notice every change of the state machine
+#   make chaos           half an hour of faults at random, and an audit (CHAOS_SECONDS)
 #   make fuzz            an hour for each parser of what comes from outside (FUZZ_SECONDS)
 #   make test-versions   make test with every PostgreSQL that Debian has (chroots; root only; long)
 #   make test-fresh      make demo as the first command on bare machines (chroots; root only)
@@ -199,6 +200,14 @@ run-demo run-bench run-mutate: run-%: private-tree
 run-bench-check: private-tree
 	@$(perl_env) $(top)/test/clean-up-after $(build) $(top)/test/bench-check $(BENCH)
 
+.PHONY: chaos run-chaos
+
+chaos: setup
+	@$(top)/test/as-user $(MAKE) --no-print-directory run-chaos
+
+run-chaos: private-tree
+	@$(perl_env) $(top)/test/clean-up-after $(build) perl $(top)/test/chaos
+
 # One after the other, all of them, then the verdict
 run-test:
 	@failed=; for suite in $(checks); do \
@@ -211,6 +220,7 @@ run-test:
 
 c_files := $(sort $(shell find $(top)/src $(top)/test/unit $(top)/test/fuzz -name "*.[ch]"))
 perl_files := $(addprefix $(top)/test/,structure demo bench mutate) $(sort $(shell find $(top)/test -name '*.p[lm]'))
+perl_files += $(top)/test/chaos
 shell_files := $(top)/.ci/run $(addprefix $(top)/test/,setup setup-bitcoind as-user standardwebhooks example-tools private-tree pg-config anvil cache-dir bench-check run-regress clean-up-after fresh fuzz/run)
 lint_flags = $(PG_CPPFLAGS) -I$(top)/test/unit -I$(shell $(PG_CONFIG) --includedir) -I$(includedir_server)
 

@@ -67,7 +67,7 @@ sub honest { my ($self) = @_; return $self->_call(POST => 'control', { honest =>
 # What both kinds of chain go through. The options say how the chain is paid and named:
 #   network, asset, kind (arguments of add_network, as SQL), honest (URL), addresses (four),
 #   pay (address and amount pairs), mine (blocks), server (what the test calls one), detects
-#   (1: what isn't mined yet is detected)
+#   (1: what isn't mined yet is detected), token (what requests are paid in; none: the chain's coin)
 sub campaign
 {
 	my ($self, %chain) = @_;
@@ -100,17 +100,18 @@ sub campaign
 	$session->query(join '', 'BEGIN;',
 		(map { $add_network->($_, $self->url($_)) . $add_network->("two_$_", $self->url($_), $chain{honest}) } @cases),
 		$add_network->('healthy', $chain{honest}), 'COMMIT;');
-	$session->query("INSERT INTO payment_requests (chain, network, asset, address_canonical, expected_amount_minor, expires_at)"
-		  . " SELECT chain, '$chain{network}', '$chain{asset}', address, amount, expires_at"
+	my $token = $chain{token} ? "'$chain{token}'" : 'NULL';
+	$session->query("INSERT INTO payment_requests (chain, network, asset, token_contract, address_canonical, expected_amount_minor, expires_at)"
+		  . " SELECT chain, '$chain{network}', '$chain{asset}', $token, address, amount, expires_at"
 		  . " FROM unnest(ARRAY['" . join("','", @cases) . "']) chain, (VALUES ('$unpaid', 1000, NULL), ('$part', 100000, NULL),"
 		  . " ('$paid', 50000, now() + interval '2 s')) r (address, amount, expires_at)"
-		  . " UNION ALL SELECT 'two_' || chain, '$chain{network}', '$chain{asset}', address, amount, NULL"
+		  . " UNION ALL SELECT 'two_' || chain, '$chain{network}', '$chain{asset}', $token, address, amount, NULL"
 		  . " FROM unnest(ARRAY['" . join("','", @cases) . "']) chain, (VALUES ('$unpaid', 1000), ('$paid', 50000)) r (address, amount)");
 	my $start = time;
 	my $before = $self->requests;
 
 	# The healthy network beside them
-	my $id = add_request($node, chain => 'healthy', network => $chain{network}, asset => $chain{asset}, address => $healthy, amount => 1000);
+	my $id = add_request($node, chain => 'healthy', network => $chain{network}, asset => $chain{asset}, token => $chain{token}, address => $healthy, amount => 1000);
 	$chain{pay}->([ $healthy, 1000 ]);
 	wait_for_status($node, $id, 'detected', name => 'a healthy network is looked at') if $chain{detects};
 	$chain{mine}->(2);
