@@ -138,6 +138,9 @@ SELECT request_id, ordinal, amount, hash FROM ledger WHERE txid = 'x2';
 DELETE FROM bills WHERE id = 'greedy';
 SELECT * FROM settle();
 
+-- Blocks taken back twice begin no look back
+SELECT look_back_next, look_back_hash, look_back_since FROM reconciler.cursors;
+
 -- Bitcoin: seen in time is in time, unless only blocks count
 SELECT reconciler.remove_network('ethereum', 'main');
 SELECT reconciler.add_network('bitcoin', 'main', kind => 'bitcoind', confirmations => 1) AS net \gset

@@ -384,8 +384,9 @@ BEGIN
 	UPDATE reconciler.cursors x
 	SET height = block.height, hash = block.hash, block_time = block.block_time, work = block.work,
 		settled_depth = least(x.settled_depth, block.height),
-		look_back_next = least(x.look_back_next, block.height),
-		look_back_hash = CASE WHEN x.look_back_next >= block.height THEN block.hash ELSE x.look_back_hash END
+		-- (Of a null, least makes a height: there would be a look back that nobody has begun.)
+		look_back_next = CASE WHEN x.look_back_hash IS NOT NULL THEN least(x.look_back_next, block.height) END,
+		look_back_hash = CASE WHEN x.look_back_hash IS NOT NULL AND x.look_back_next >= block.height THEN block.hash ELSE x.look_back_hash END
 	WHERE x.network_id = n.network_id;
 	RETURN v_undone;
 END

@@ -409,7 +409,8 @@ take_back(rc_follow *follow, const rc_rows *rows)
 	back_run   *back = &follow->back;
 
 	back->due = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_DUE)[0] == 't';
-	back->on = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH) != NULL;
+	back->on = rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_HASH) != NULL && rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT) != NULL &&
+		rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_SINCE) != NULL;
 	if (!back->on)
 		return;
 	back->next.height = strtoll(rc_cell(rows, 0, RC_CURSOR_LOOK_BACK_NEXT), NULL, 10);
