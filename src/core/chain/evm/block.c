@@ -43,6 +43,7 @@ evm_parse_quantity(rc_rpc_reply *reply, uint64_t *value)
 char *
 evm_parse_header(rc_rpc_reply *reply, evm_header *header)
 {
+	const char *bloom;
 	uint8_t		hash[32];
 	uint64_t	time;
 
@@ -56,6 +57,9 @@ evm_parse_header(rc_rpc_reply *reply, evm_header *header)
 		!parse_hash(rc_json_string(reply->result, "hash"), hash) ||
 		!parse_hash(rc_json_string(reply->result, "parentHash"), header->parent))
 		return rc_strdup("the answer is not a block header");
+	bloom = rc_json_string(reply->result, "logsBloom");
+	header->has_bloom = bloom != NULL && strlen(bloom) == 2 + 2 * EVM_BLOOM_BYTES &&
+		rc_hex_decode(bloom + 2, 2 * EVM_BLOOM_BYTES, header->bloom, EVM_BLOOM_BYTES);
 	header->time = (int64_t) time;
 	memcpy(header->hash, "0x", 2);
 	rc_hex_encode(hash, sizeof(hash), header->hash + 2);

@@ -33,6 +33,8 @@ extern const rc_identifier rc_evm_identifier;
 /* Number, hash of the parent, timestamp, chain id: what a call saw of the block that it ran at */
 #define EVM_HEADER_WORDS 4
 
+#define EVM_BLOOM_BYTES 256
+
 typedef struct evm_header
 {
 	bool		known;
@@ -40,6 +42,8 @@ typedef struct evm_header
 	int64_t		time;
 	char		hash[67];
 	uint8_t		parent[32];
+	bool		has_bloom;
+	uint8_t		bloom[EVM_BLOOM_BYTES]; /* which contracts and topics the block's logs may have */
 } evm_header;
 
 typedef enum evm_state
@@ -194,6 +198,9 @@ extern rc_exchange *evm_ask(evm_look *look, const rc_rpc_call *calls, int ncalls
 
 /* block.c */
 extern char *evm_parse_header(rc_rpc_reply *reply, evm_header *header);
+
+/* bloom.c: may the block have an event of the token that names the holder? */
+extern bool evm_bloom_may_have(const evm_header *header, const uint8_t *token, const uint8_t *holder);
 extern bool evm_parse_quantity(rc_rpc_reply *reply, uint64_t *value);
 extern const char *evm_reply_string(rc_rpc_reply *reply);
 extern char *evm_block_param(const evm_look *look, const evm_header *header, uint64_t number);
