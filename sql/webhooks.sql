@@ -45,12 +45,12 @@ SELECT count(*) FROM reconciler.webhook_place;
 SELECT reconciler.add_webhook('all', 'https://user:s3cret@example.com/hook/s3cret', secret => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
 SELECT reconciler.add_webhook('all', 'https://example.com/');
 SELECT reconciler.add_webhook('some', 'https://example.org/', events => '{request.confirmed,payment.*}', source => 'r') ~ '^whsec_[A-Za-z0-9+/]{43}=$' AS made;
-SELECT name, url, events, source, enabled, waiting, dead FROM reconciler.webhook_status ORDER BY name;
+SELECT name, url, events, source, enabled, waiting, dead FROM reconciler.stat_webhooks ORDER BY name;
 SELECT reconciler._event(k, s, id, '{"seen": "1"}') FROM (VALUES (1, 'request.detected', :source, 'a'), (2, 'request.confirmed', :source, 'a'), (3, 'request.detected', :source, 'b'),
 	(4, 'payment.late', :source, 'b'), (5, 'request.confirmed', :other, 'a'), (6, 'paymentx', :source, 'c')) v(n, k, s, id) ORDER BY n;
 SELECT w.name, d.due_ms FROM reconciler.webhooks_due('w') d LEFT JOIN reconciler.webhooks w USING (webhook_id) ORDER BY 1;
 SELECT w.name, d.due_ms FROM reconciler.webhooks_due('w') d LEFT JOIN reconciler.webhooks w USING (webhook_id) ORDER BY 1;
-SELECT name, waiting FROM reconciler.webhook_status ORDER BY name;
+SELECT name, waiting FROM reconciler.stat_webhooks ORDER BY name;
 SELECT webhook_id AS all_id FROM reconciler.webhooks WHERE name = 'all' \gset
 SELECT webhook_id AS some_id FROM reconciler.webhooks WHERE name = 'some' \gset
 
@@ -85,7 +85,7 @@ SELECT attempts, due_at FROM reconciler.webhook_deliveries WHERE webhook_id = :a
 -- Retry-After holds for the whole endpoint
 SELECT count(*) FROM reconciler.claim_webhook('w', :all_id, 1);
 SELECT outcome FROM reconciler.webhook_deliveries d, reconciler.finish_webhook('w', d.webhook_id, d.turn, d.lease_token, 429, NULL, 3600000) WHERE d.webhook_id = :all_id AND d.turn = 5;
-SELECT rest_until > now() + interval '59 min' AS rests, failures, error FROM reconciler.webhook_status WHERE name = 'all';
+SELECT rest_until > now() + interval '59 min' AS rests, failures, error FROM reconciler.stat_webhooks WHERE name = 'all';
 SELECT count(*) FROM reconciler.claim_webhook('w', :all_id, 10);
 -- and for it alone
 SELECT turn FROM reconciler.claim_webhook('w', :some_id, 10);
@@ -111,23 +111,23 @@ SELECT count(*) FROM reconciler.webhooks_due('w');
 CREATE TEMP TABLE failing AS SELECT * FROM reconciler.claim_webhook('w', :all_id, 5);
 SELECT count(*) FROM failing;
 SELECT outcome, count(*) FROM failing c, reconciler.finish_webhook('w', :all_id, c.turn, c.token, NULL, 'timed out', NULL) GROUP BY 1;
-SELECT failures, rest_until > now() AS rests, error FROM reconciler.webhook_status WHERE name = 'all';
+SELECT failures, rest_until > now() AS rests, error FROM reconciler.stat_webhooks WHERE name = 'all';
 SELECT count(*) FROM reconciler.claim_webhook('w', :all_id, 10);
 UPDATE reconciler.webhook_state SET rest_until = now();
 CREATE TEMP TABLE probe AS SELECT * FROM reconciler.claim_webhook('w', :all_id, 10);
 SELECT count(*) FROM probe;
 SELECT count(*) FROM reconciler.claim_webhook('w2', :all_id, 10);
 SELECT outcome FROM probe c, reconciler.finish_webhook('w', :all_id, c.turn, c.token, 200, NULL, NULL);
-SELECT failures, rest_until, delivered FROM reconciler.webhook_status WHERE name = 'all';
+SELECT failures, rest_until, delivered FROM reconciler.stat_webhooks WHERE name = 'all';
 SELECT count(*) FROM reconciler.claim_webhook('w', :all_id, 10);
 -- An answer that refuses what was sent says that the endpoint works
 SELECT outcome, count(*) FROM reconciler.webhook_deliveries d, reconciler.finish_webhook('w', d.webhook_id, d.turn, d.lease_token, 400, NULL, NULL) WHERE d.webhook_id = :all_id AND d.lease_token IS NOT NULL GROUP BY 1;
-SELECT failures, rest_until, error FROM reconciler.webhook_status WHERE name = 'all';
+SELECT failures, rest_until, error FROM reconciler.stat_webhooks WHERE name = 'all';
 -- What waits for one that has failed for days is given up with it
 UPDATE reconciler.webhook_state SET failures = 9, failing_since = now() - interval '4 days' WHERE webhook_id = :all_id;
 UPDATE reconciler.webhook_deliveries SET at = now() - interval '4 days' WHERE webhook_id = :all_id AND attempts = 0;
 SELECT reconciler.retire_events('w');
-SELECT waiting > 0 AS some_wait, dead > 3 AS others_dead FROM reconciler.webhook_status WHERE name = 'all';
+SELECT waiting > 0 AS some_wait, dead > 3 AS others_dead FROM reconciler.stat_webhooks WHERE name = 'all';
 SELECT DISTINCT left(error, 20) AS error FROM reconciler.webhook_dead_letters WHERE attempts = 0 ORDER BY 1;
 
 SELECT code, regexp_replace(what, '[0-9]+ (dead|events)', 'n \1') AS what FROM reconciler.health() WHERE code LIKE 'webhook%' AND code <> 'webhook_behind';
@@ -140,7 +140,7 @@ UPDATE reconciler.webhooks SET url = 'https://example.org/' WHERE name = 'some';
 -- Another secret: both sign for a while
 SELECT reconciler.rotate_webhook_secret('all', keep_old => '1 year');
 SELECT reconciler.rotate_webhook_secret('all', 'whsec_' || encode(sha256('new'), 'base64'));
-SELECT two_secrets FROM reconciler.webhook_status WHERE name = 'all';
+SELECT two_secrets FROM reconciler.stat_webhooks WHERE name = 'all';
 UPDATE reconciler.webhook_state SET failures = 0, failing_since = NULL, rest_until = '-infinity';
 UPDATE reconciler.webhook_deliveries SET lease_until = NULL, due_at = '-infinity';
 WITH c AS (SELECT *, convert_to(message_id || '.' || "timestamp" || '.', 'UTF8') || decode(body, 'hex') AS message FROM reconciler.claim_webhook('w', :all_id, 1))
@@ -169,7 +169,7 @@ SELECT due_ms FROM reconciler.webhooks_due('w') WHERE webhook_id = :some_id;
 SELECT convert_from(decode(body, 'hex'), 'UTF8')::jsonb #>> '{data,request_id}' AS request FROM reconciler.claim_webhook('w', :some_id, 10);
 SELECT reconciler.set_webhook('some', url => 'http://10.0.0.1/');
 SELECT reconciler.set_webhook('some', url => 'https://example.net/', events => '{*}');
-SELECT url, events FROM reconciler.webhook_status WHERE name = 'some';
+SELECT url, events FROM reconciler.stat_webhooks WHERE name = 'some';
 
 -- A worker's role can send, and see no secret
 CREATE ROLE regress_reconciler_worker;
@@ -187,10 +187,10 @@ SELECT reconciler.add_webhook('mine', 'https://example.com/');
 SELECT reconciler.rotate_webhook_secret('all');
 SET ROLE regress_reconciler_app;
 SELECT reconciler.add_webhook('mine', 'https://example.com/');
-SELECT * FROM reconciler.webhook_status;
+SELECT * FROM reconciler.stat_webhooks;
 SELECT count(*) FROM reconciler.claim_webhook('w', :all_id, 1);
 SET ROLE regress_reconciler_monitor;
-SELECT name, url FROM reconciler.webhook_status ORDER BY 1;
+SELECT name, url FROM reconciler.stat_webhooks ORDER BY 1;
 SELECT count(*) > 0 AS seen FROM reconciler.webhook_dead_letters;
 SELECT * FROM reconciler.webhooks;
 RESET ROLE;

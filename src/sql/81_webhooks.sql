@@ -68,10 +68,10 @@ CREATE UNLOGGED TABLE webhook_state (
 	error_at timestamptz
 ) WITH (fillfactor = 40);
 
-COMMENT ON TABLE webhooks IS 'Where events are sent, with the keys that sign them; webhook_status shows it without secrets';
+COMMENT ON TABLE webhooks IS 'Where events are sent, with the keys that sign them; stat_webhooks shows it without secrets';
 COMMENT ON TABLE webhook_place IS 'How far events have become deliveries';
 COMMENT ON TABLE webhook_deliveries IS 'Events that are to be sent to a webhook, and dead letters; what was delivered is gone from here';
-COMMENT ON TABLE webhook_state IS 'How the endpoints of webhooks do at present; see the view webhook_status';
+COMMENT ON TABLE webhook_state IS 'How the endpoints of webhooks do at present; see the view stat_webhooks';
 
 -- Signatures: made here, so that no worker has the secret, and by this clock.
 
@@ -180,7 +180,7 @@ BEGIN
 	SELECT * INTO w FROM reconciler.webhooks AS x WHERE x.name = _find_webhook.name FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('there is no webhook "%s"', name),
-			HINT = 'SELECT name FROM reconciler.webhook_status shows those that there are.';
+			HINT = 'SELECT name FROM reconciler.stat_webhooks shows those that there are.';
 	END IF;
 	RETURN w;
 END $$;
@@ -612,7 +612,7 @@ END $$;
 
 COMMENT ON FUNCTION _webhook_states() IS 'How the endpoints of webhooks do; no rows on a standby';
 
-CREATE VIEW webhook_status AS
+CREATE VIEW stat_webhooks AS
 SELECT w.webhook_id, w.name, reconciler._redact_url(w.url) AS url, w.events, r.relation AS source, w.enabled,
 	   w.old_until > pg_catalog.clock_timestamp() AS two_secrets, q.waiting, q.oldest_at, q.dead,
 	   coalesce(s.delivered, 0) AS delivered, s.delivered_at, coalesce(s.failures, 0) AS failures,
@@ -631,7 +631,7 @@ FROM reconciler.webhook_deliveries AS d
 JOIN reconciler.webhooks AS w ON w.webhook_id = d.webhook_id
 WHERE d.dead_at IS NOT NULL;
 
-COMMENT ON VIEW webhook_status IS
+COMMENT ON VIEW stat_webhooks IS
 'The webhooks, without secrets: what waits to be sent, since when, how many dead letters there are, and how the endpoint does. rest_until: nothing is sent to it until then';
 COMMENT ON VIEW webhook_dead_letters IS
 'Events that could not be delivered within reconciler.webhook_give_up: SELECT reconciler.retry_webhook(name, event_id) sends one again';
@@ -640,15 +640,15 @@ CREATE FUNCTION _health_webhooks() RETURNS SETOF _health_finding
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT 'warning', 'webhook_dead_letters', NULL, NULL, format('webhook %s has %s dead letters', reconciler._shown(w.name, 100), w.dead),
 		'SELECT * FROM reconciler.webhook_dead_letters; then retry_webhook or discard_webhook'
-	FROM reconciler.webhook_status AS w WHERE w.dead > 0
+	FROM reconciler.stat_webhooks AS w WHERE w.dead > 0
 	UNION ALL
 	SELECT 'warning', 'webhook_behind', NULL, NULL,
 		CASE WHEN w.enabled THEN format('%s events wait for webhook %s since %s: %s', w.waiting, reconciler._shown(w.name, 100), w.oldest_at::timestamptz(0),
 				coalesce(reconciler._shown(w.error, 200), 'no worker has sent any'))
 			 ELSE format('%s events wait for webhook %s, which is disabled', w.waiting, reconciler._shown(w.name, 100)) END,
-		CASE WHEN w.enabled THEN 'does its endpoint work, and does a worker run? SELECT * FROM reconciler.webhook_status'
+		CASE WHEN w.enabled THEN 'does its endpoint work, and does a worker run? SELECT * FROM reconciler.stat_webhooks'
 			 ELSE format('SELECT reconciler.set_webhook(%L, enabled => true), or remove it', w.name) END
-	FROM reconciler.webhook_status AS w WHERE w.oldest_at < clock_timestamp() - interval '1 hour'
+	FROM reconciler.stat_webhooks AS w WHERE w.oldest_at < clock_timestamp() - interval '1 hour'
 	UNION ALL
 	SELECT 'warning', 'webhook_refused', NULL, NULL, format('nothing is sent to webhook %s: %s', reconciler._shown(w.name, 100), reconciler._shown(p.problem, 200)),
 		'SELECT reconciler.set_webhook(…, url => …), or reconciler.webhook_hosts'

@@ -121,7 +121,7 @@ GRANT SELECT ON consumers, network_settings, leases, stat_workers, stat_networks
 -- Which these views call
 GRANT EXECUTE ON FUNCTION _redact_url(text), _kinds(), _kind(text), _in_time(networks), stat_get_workers(), _leases(),
 	_stat_workers(), _stat_networks(), _stat_endpoints(), _webhook_states(), health(), _quantile(bigint[], double precision) TO pg_monitor;
-GRANT SELECT ON webhook_status, webhook_dead_letters TO pg_monitor;
+GRANT SELECT ON stat_webhooks, webhook_dead_letters TO pg_monitor;
 
 COMMENT ON TABLE queue IS 'The open requests, one row each: a cache that resync fills from the attached tables';
 COMMENT ON TABLE cursor_leases IS 'The leases of the cursors of networks that are followed; see the view leases';

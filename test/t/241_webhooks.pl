@@ -53,7 +53,7 @@ sub waiting
 {
 	my ($name) = @_;
 	return $session->value("SELECT waiting + (SELECT count(*) FROM reconciler.events e, reconciler.webhook_place p WHERE NOT reconciler._is_read(p.place, e))"
-		  . " FROM reconciler.webhook_status WHERE name = '$name'");
+		  . " FROM reconciler.stat_webhooks WHERE name = '$name'");
 }
 
 # What a receiver has accepted: every event once or more, those of a request in order
@@ -88,7 +88,7 @@ cmp_ok(waiting($_), '>', 0, "while $_ waits") for qw(hang closed);
 for my $name (sort keys %good)
 {
 	ok(wait_until(sub { waiting($name) == 0 }, 60), "$name: delivered in the end")
-	  or diag(join "\n", map { join ' | ', @$_ } $session->query('SELECT * FROM reconciler.webhook_status'), $session->query("SELECT * FROM reconciler.webhook_deliveries WHERE webhook_id = 1 LIMIT 20"));
+	  or diag(join "\n", map { join ' | ', @$_ } $session->query('SELECT * FROM reconciler.stat_webhooks'), $session->query("SELECT * FROM reconciler.webhook_deliveries WHERE webhook_id = 1 LIMIT 20"));
 	is_complete($name, $good{$name}, $requests, 'a');
 }
 my @limited = $receiver->received('/limited?s3cret-limited');
@@ -96,10 +96,10 @@ my ($refused) = grep { $_->{status} == 429 } @limited;
 my $soon = grep { $_->{came} > $refused->{answered} + 0.3 && $_->{came} < $refused->{answered} + 0.9 } @limited;
 is($soon, 0, 'who says Retry-After is left alone for so long');
 is(scalar(grep { $_->{path} =~ /stolen/ } $receiver->received), 0, 'nobody was followed to another address');
-is($session->value("SELECT count(*) FROM reconciler.webhook_status WHERE name IN ('redirect', 'refuse') AND error IN ('HTTP status 307', 'HTTP status 400')"), 2, 'what was answered is known');
-like($session->value("SELECT error FROM reconciler.webhook_status WHERE name = 'hang'"), qr/timed out/, 'and who did not answer');
-like($session->value("SELECT error FROM reconciler.webhook_status WHERE name = 'closed'"), qr/connect/i, 'and who was not there');
-is($session->value("SELECT failures >= 5 AND waiting > 0 FROM reconciler.webhook_status WHERE name = 'closed'"), 't', 'an endpoint that is not there rests');
+is($session->value("SELECT count(*) FROM reconciler.stat_webhooks WHERE name IN ('redirect', 'refuse') AND error IN ('HTTP status 307', 'HTTP status 400')"), 2, 'what was answered is known');
+like($session->value("SELECT error FROM reconciler.stat_webhooks WHERE name = 'hang'"), qr/timed out/, 'and who did not answer');
+like($session->value("SELECT error FROM reconciler.stat_webhooks WHERE name = 'closed'"), qr/connect/i, 'and who was not there');
+is($session->value("SELECT failures >= 5 AND waiting > 0 FROM reconciler.stat_webhooks WHERE name = 'closed'"), 't', 'an endpoint that is not there rests');
 
 # Signatures, by the specification's library
 my $library = qx("$FindBin::Bin/../standardwebhooks");
@@ -135,7 +135,7 @@ $session->query("SELECT reconciler.set_webhook('refuse', url => '" . $receiver->
 cmp_ok($session->value("SELECT reconciler.retry_webhook('refuse')"), '>=', 3 * $requests, 'they are sent again');
 ok(wait_until(sub { waiting('refuse') == 0 }, 30), 'and delivered');
 is_complete('refuse', '/ok', $requests, 'a');
-is($session->value("SELECT dead FROM reconciler.webhook_status WHERE name = 'refuse'"), 0, 'none is left');
+is($session->value("SELECT dead FROM reconciler.stat_webhooks WHERE name = 'refuse'"), 0, 'none is left');
 
 # Daemons send, with the rights of a worker's role; what one that was killed had begun, another one sends
 set_workers($node, 0);
@@ -176,7 +176,7 @@ my @secrets = ('s3cret', map { substr $_->[0], 6 } values %secret);
 my $pattern = join '|', map { quotemeta } @secrets, substr $new, 6;
 is(scalar(grep { !/STATEMENT|LOG:  statement/ } log_lines($node, qr/$pattern/)), 0, "no secret in the server's log");
 unlike($daemon->log . $second->log, qr/$pattern/, "nor in a daemon's");
-unlike($session->value("SELECT string_agg(s::text, ' ') || (SELECT coalesce(string_agg(d::text, ' '), '') FROM reconciler.webhook_dead_letters d) FROM reconciler.webhook_status s"), qr/$pattern/, 'nor in a view');
+unlike($session->value("SELECT string_agg(s::text, ' ') || (SELECT coalesce(string_agg(d::text, ' '), '') FROM reconciler.webhook_dead_letters d) FROM reconciler.stat_webhooks s"), qr/$pattern/, 'nor in a view');
 like(join("\n", log_lines($node, qr/webhook given up/)), qr/webhook=refuse .*HTTP status 400/, 'what was given up is logged');
 $session->close;
 $receiver->stop;

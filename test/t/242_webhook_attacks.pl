@@ -31,7 +31,7 @@ sub set_hosts
 	return wait_until(sub { $session->value('SHOW reconciler.webhook_hosts') eq $hosts });
 }
 
-sub error_of { my ($name) = @_; return $session->value("SELECT coalesce(error, '') FROM reconciler.webhook_status WHERE name = '$name'") }
+sub error_of { my ($name) = @_; return $session->value("SELECT coalesce(error, '') FROM reconciler.stat_webhooks WHERE name = '$name'") }
 sub try_again { return $session->query("UPDATE reconciler.webhook_deliveries SET due_at = now(); UPDATE reconciler.webhook_state SET rest_until = now(), failures = 0, error = NULL") }
 
 # A list that is none is refused
@@ -90,7 +90,7 @@ ok(wait_until(sub { grep { $_->{message}{data}{request_id} eq 'honest' && $_->{m
 # Thousands of messages
 my $pid = $session->value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'reconciler worker'");
 sub memory { my ($kb) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m; return $kb }
-sub delivered { return $session->value("SELECT delivered FROM reconciler.webhook_status WHERE name = 'inside'") }
+sub delivered { return $session->value("SELECT delivered FROM reconciler.stat_webhooks WHERE name = 'inside'") }
 sub send_many
 {
 	my ($n) = @_;

@@ -113,7 +113,7 @@ $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
-for my $view (qw(stat_workers stat_networks stat_endpoints leases webhook_status))
+for my $view (qw(stat_workers stat_networks stat_endpoints leases stat_webhooks))
 {
 	is($standby->safe_psql('postgres', "SELECT count(*) FROM reconciler.$view"), 0, "$view is empty on a standby");
 }
