@@ -224,8 +224,8 @@ rc_view_json(const rc_store *store, rc_view *view)
 	if (store->run(store->ctx, &json_statement, NULL, &rows) != RC_STORE_OK)
 		return NULL;
 	json = rc_strdup(rc_cell(&rows, 0, 0));
-	view->critical = atoi(rc_cell(&rows, 0, 1));
-	view->warnings = atoi(rc_cell(&rows, 0, 2));
+	view->critical = (int) strtol(rc_cell(&rows, 0, 1), NULL, 10);
+	view->warnings = (int) strtol(rc_cell(&rows, 0, 2), NULL, 10);
 	rc_rows_free(&rows);
 	return json;
 }
