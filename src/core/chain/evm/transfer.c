@@ -38,7 +38,10 @@ compare_transfers(const void *a, const void *b)
 		return left->kind < right->kind ? -1 : 1;
 	if (left->kind == EVM_INTERNAL && (order = memcmp(left->txid, right->txid, sizeof(left->txid))) != 0)
 		return order;
-	return left->ordinal < right->ordinal ? -1 : left->ordinal > right->ordinal;
+	if (left->ordinal != right->ordinal)
+		return left->ordinal < right->ordinal ? -1 : 1;
+	/* Some chains number the logs of each transaction from 0 */
+	return memcmp(left->txid, right->txid, sizeof(left->txid));
 }
 
 /* A log from one holder to another comes with the answers to two questions */
