@@ -74,6 +74,23 @@ $$;
 COMMENT ON FUNCTION _resyncs_due() IS
 'The tables to be resynced now: those that the queue was built without (it failed, then it is tried again after 20 seconds, and less and less often), or with rows left out, or under whose changes it was built, and after a network was removed or changed; and one for which it has not been done for an hour';
 
+-- A network that came after a table's last resync must be missed when it is removed
+-- or changed: its requests would else be sought after an hour only.
+CREATE FUNCTION _note_new_networks()
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE reconciler.resyncs AS r SET networks = f.networks
+	FROM (SELECT x.ctid AS row_id, n.networks || x.networks AS networks
+		  FROM reconciler.resyncs AS x CROSS JOIN reconciler._networks_as_they_are() AS n (networks)
+		  WHERE NOT n.networks || x.networks <@ x.networks FOR UPDATE OF x SKIP LOCKED) AS f
+	WHERE r.ctid = f.row_id
+$$;
+
+COMMENT ON FUNCTION _note_new_networks() IS
+'Adds networks that came since to those that each table''s last resync knew';
+
 -- A server's clock that was ahead and has been put right leaves leases, and times
 -- at which something is due, that lie as far ahead as it was wrong.
 CREATE FUNCTION _forget_the_future()
@@ -156,6 +173,7 @@ BEGIN
 	FOR s IN SELECT * FROM reconciler._resyncs_due() LOOP
 		changes := changes + reconciler._try_resync(s);
 	END LOOP;
+	PERFORM reconciler._note_new_networks();
 	PERFORM reconciler._forget_workers(interval '1 day');
 	PERFORM reconciler._prune_some();
 	IF changes > 0 THEN
