@@ -9,11 +9,13 @@
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -125,7 +127,9 @@ find_indexes(queue_layout *layout, Relation queue)
 			entry->condition = ExecPrepareQual(entry->info->ii_Predicate, layout->estate);
 		if (entry->oid == key)
 			layout->key_collation = index->rd_indcollation[1];
-		plain = plain && entry->info->ii_ReadyForInserts && entry->info->ii_ExclusionOps == NULL &&
+		/* Other kinds may keep pages pinned from one row to the next, until the end of a statement. */
+		plain = plain && index->rd_rel->relam == BTREE_AM_OID &&
+			entry->info->ii_ReadyForInserts && entry->info->ii_ExclusionOps == NULL &&
 			(!entry->info->ii_Unique || index->rd_index->indimmediate);
 		index_close(index, NoLock);
 	}
@@ -140,8 +144,12 @@ find_transitions(queue_layout *layout, Oid schema)
 	bool		usable;
 
 	layout->transitions = get_relname_relid("transitions", schema);
+	if (!OidIsValid(layout->transitions))
+		return false;
+	/* The table first: under its lock nobody replaces the index. */
+	LockRelationOid(layout->transitions, AccessShareLock);
 	layout->decided_index = get_relname_relid("transitions_request", schema);
-	if (!OidIsValid(layout->transitions) || !OidIsValid(layout->decided_index))
+	if (!OidIsValid(layout->decided_index))
 		return false;
 	layout->decided_source = get_attnum(layout->transitions, "source_id");
 	layout->decided_id = get_attnum(layout->transitions, "request_id");

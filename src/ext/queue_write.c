@@ -53,6 +53,13 @@ queue_maybe_decided(int32 source_id, const char *request_id)
 		return true;
 	transitions = table_open(layout->transitions, AccessShareLock);
 
+	/* The lock was waited for, perhaps, and the index replaced meanwhile. */
+	if (!queue_layout_is(layout))
+	{
+		table_close(transitions, NoLock);
+		return true;
+	}
+
 	/* Whatever is there, committed or not: the caller asks again, by a snapshot, if anything is. */
 	InitDirtySnapshot(dirty);
 	init_keys(keys, layout->decided_source, layout->decided_id, layout->decided_collation, source_id, request_id);
