@@ -145,6 +145,12 @@ CREATE FUNCTION audit() RETURNS TABLE (problem text) LANGUAGE sql STABLE SET jit
 	CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE e.kind = 'confirmation.undone') AS undone, count(*) FILTER (WHERE e.kind = 'confirmation.restored') AS restored
 						FROM reconciler.events e WHERE e.request_id = u.request_id) e
 	WHERE e.undone - e.restored <> CASE WHEN u.restored_at IS NULL THEN 1 ELSE 0 END
+	UNION ALL
+	-- Confirmed payments, and no others, have been told of as such, in the block where they are
+	SELECT format('%s %s in block %s of %s: confirmed %s, told %s times', p.txid, p.ordinal, p.block_height, c.settled_depth, p.confirmed, t.n) FROM live p, cursor c
+	CROSS JOIN LATERAL (SELECT count(*) AS n FROM reconciler.events e WHERE e.kind = 'payment.confirmed' AND e.request_id = p.request_id
+							AND e.payload ->> 'txid' = p.txid AND e.payload ->> 'block_hash' = p.block_hash) t
+	WHERE (p.block_height <= c.settled_depth AND NOT p.confirmed) OR (p.confirmed AND t.n = 0)
 $$;
 
 CREATE FUNCTION run(nth int, steps int) RETURNS text LANGUAGE plpgsql SET client_min_messages = error SET log_min_messages = error AS $$

@@ -36,6 +36,7 @@ CREATE TABLE payments (
 	first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
 	gone_at timestamptz,			-- neither in a block nor in the mempool any more since then
 	late boolean NOT NULL DEFAULT false,	-- it came after the request's expires_at
+	confirmed boolean NOT NULL DEFAULT false,	-- payment.confirmed has told of it, in the block where it is
 	unverified boolean NOT NULL DEFAULT false,	-- the chain's events say so; the state that would prove it was not to be had
 	CHECK (txid IS NOT NULL OR (kind = 'internal' AND block_hash IS NOT NULL)),
 	UNIQUE (txid, ordinal, kind, key, chain, network)
@@ -200,6 +201,7 @@ BEGIN
 		UPDATE reconciler.payments p
 		SET block_height = _refresh_payments.height, block_hash = _refresh_payments.hash,
 			block_time = _refresh_payments.at, gone_at = NULL, unproven = false,
+			confirmed = p.confirmed AND p.gone_at IS NULL AND p.block_hash IS NOT DISTINCT FROM _refresh_payments.hash,
 			amount = k.amount, unverified = k.unverified, network_id = n.network_id
 		FROM known k WHERE p.ctid = k.row_id
 		RETURNING p, k.was_gone
@@ -635,6 +637,7 @@ BEGIN
 		  UNION SELECT * FROM unnest(v_next.sources, v_next.ids)) k;
 	PERFORM reconciler._date_payments(n, v_sources, v_requests);
 	v_findings := reconciler._followed_findings(n, v_sources, v_requests, v_depth);
+	PERFORM reconciler._note_confirmed(n, v_sources, v_requests, v_depth);
 	v_outcomes := reconciler._judge(look, v_findings);
 	PERFORM reconciler._note_undone(n, v_sources, v_requests);
 	PERFORM reconciler._note_settled(n.network_id, v_sources, v_requests, v_findings, v_outcomes);

@@ -37,6 +37,62 @@ $$;
 COMMENT ON FUNCTION _date_payments(networks, int[], text[]) IS
 'Says anew which payments of requests are late: their block has come, or another one, or the request has another expires_at';
 
+CREATE FUNCTION _note_over(n networks, source_id int, request_id text)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+	SELECT reconciler._event('payment.over', $2, $3, jsonb_build_object('chain', n.chain, 'network', n.network,
+		'expected', e.expected::text, 'received', r.received::text, 'excess', (r.received - e.expected)::text))
+	FROM (SELECT q.expected FROM reconciler.queue AS q WHERE q.source_id = $2 AND q.request_id = $3
+		  UNION ALL
+		  SELECT w.expected FROM reconciler.watched AS w WHERE w.source_id = $2 AND w.request_id = $3 LIMIT 1) AS e
+	CROSS JOIN (SELECT sum(p.amount) AS received FROM reconciler.payments AS p
+				WHERE p.source_id = $2 AND p.request_id = $3 AND p.chain = n.chain AND p.network = n.network
+				  AND p.confirmed AND p.gone_at IS NULL AND NOT p.late) AS r
+	WHERE r.received > e.expected
+$$;
+
+COMMENT ON FUNCTION _note_over(networks, int, text) IS 'Tells of a request that has got more than it asked for';
+
+-- As often as what is confirmed grows, and in the transaction that settles it
+CREATE FUNCTION _note_confirmed(n networks, source_ids int[], request_ids text[], depth bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	told reconciler.payments[] := '{}';
+	p reconciler.payments;
+BEGIN
+	FOR p IN
+		WITH told AS (
+			UPDATE reconciler.payments x SET confirmed = true
+			FROM unnest(source_ids, request_ids) AS k(source_id, request_id)
+			WHERE x.source_id = k.source_id AND x.request_id = k.request_id AND x.network_id + 0 = n.network_id
+			  AND x.block_height <= depth AND NOT x.confirmed AND x.gone_at IS NULL AND NOT x.unproven
+			RETURNING x.*
+		)
+		SELECT t.* FROM told t ORDER BY t.payment_id
+	LOOP
+		PERFORM reconciler._payment_event('payment.confirmed', p);
+		told := told || p;
+	END LOOP;
+	PERFORM reconciler._note_over(n, k.source_id, k.request_id)
+	FROM (SELECT DISTINCT t.source_id, t.request_id FROM unnest(told) AS t WHERE NOT t.late) AS k;
+END
+$$;
+
+COMMENT ON FUNCTION _note_confirmed(networks, int[], text[], bigint) IS
+'Tells, once, of payments that have reached the depth, and of requests that have got too much by them';
+
 -- An expires_at that was put off makes late payments ones in time, and no block says so.
 CREATE FUNCTION _watch_on(n networks)
 RETURNS void
