@@ -61,8 +61,9 @@ sub waiting_worker
 	my $before = $proxy->stats->{requests};
 	ok(wait_until(sub { $proxy->stats->{requests} >= $before + $workers && $proxy->stats->{in_flight} >= $workers }),
 		'all workers wait for the node');
-	is($session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'reconciler worker' AND backend_xmin IS NOT NULL"),
-		0, 'none of them holds a snapshot');
+	# They report, and ask for webhooks, while they wait: statements that end.
+	ok(wait_until(sub { $session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'reconciler worker' AND backend_xmin IS NOT NULL") == 0 }),
+		'none of them holds a snapshot');
 	return $session->value(<<'SQL');
 SELECT a.pid FROM pg_stat_activity a JOIN reconciler.stat_workers w ON w.pid = a.pid
   JOIN reconciler.batches b ON b.lease_owner = w.worker_id AND b.lease_until > clock_timestamp()

@@ -162,10 +162,12 @@ set_workers($node, 1);
 open_shop($node);
 my $pid = slow_call($node, 'CREATE EXTENSION: the worker works');
 is($node->safe_psql('shop', 'SELECT worker_id, role, database FROM reconciler.stat_get_workers()'), 'main:1|worker|shop', 'it has its name');
-is($node->safe_psql('postgres', <<"SQL"), 'reconciler worker 1|shop|idle|observing ethereum/local||||', 'no snapshot and no transaction during the call');
+my $activity = <<"SQL";
 SELECT application_name, datname, state, query, backend_xmin, backend_xid, xact_start, ''
   FROM pg_stat_activity WHERE pid = $pid
 SQL
+# Not while a report is on its way
+ok(wait_until(sub { $node->safe_psql('postgres', $activity) eq 'reconciler worker 1|shop|idle|observing ethereum/local||||' }), 'no snapshot and no transaction during the call') or diag($node->safe_psql('postgres', $activity));
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE pid = $pid"), 0, 'nor a lock');
 cmp_ok(seconds(sub { $node->safe_psql('postgres', 'DROP DATABASE other') }), '<', $soon,
 	'DROP DATABASE of another database does not wait for the call');
