@@ -293,7 +293,8 @@ sub _kill_backend
 	}
 	return unless @$rows && $rows->[0][0] =~ /^\d+$/ && kill KILL => $rows->[0][0];
 	$self->{count}{"$what killed"}++;
-	wait_until(sub { $self->{node}->psql('postgres', 'SELECT 1') == 0 }, 60);
+	# psql may end before it has read the statement
+	wait_until(sub { eval { $self->{node}->psql('postgres', 'SELECT 1') == 0 } }, 60);
 	return;
 }
 
