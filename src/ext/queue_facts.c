@@ -55,6 +55,7 @@ static network_facts *networks = NULL;
 static int	nnetworks = 0;
 static source_facts *sources = NULL;
 static int	nsources = 0;
+static MemoryContext partitions_context = NULL;
 static HTAB *partitions = NULL;
 static bool partitions_valid = false;
 
@@ -171,7 +172,6 @@ prepare_context(void)
 	}
 	nnetworks = nsources = 0;
 	partitions_valid = false;
-	partitions = NULL;
 	MemoryContextReset(facts_context);
 	networks_oid = get_relname_relid("networks", schema);
 	sources_oid = get_relname_relid("sources", schema);
@@ -231,6 +231,20 @@ queue_source_relation(int32 source_id)
 	return found != NULL ? found->relation : InvalidOid;
 }
 
+/* Makes an empty table of them; what the one before held is freed */
+static void
+forget_partitions(void)
+{
+	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(partition_facts)};
+
+	if (partitions_context == NULL)
+		partitions_context = AllocSetContextCreate(TopMemoryContext, "reconciler partitions", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(partitions_context);
+	control.hcxt = partitions_context;
+	partitions = hash_create("reconciler partitions", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	partitions_valid = true;
+}
+
 /* The tables above a partition, from the catalog where they aren't known */
 static List *
 ancestors_of(Oid relation)
@@ -241,21 +255,14 @@ ancestors_of(Oid relation)
 	bool		found;
 
 	if (!partitions_valid)
-	{
-		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(partition_facts), .hcxt = facts_context};
-
-		if (partitions != NULL)
-			hash_destroy(partitions);
-		partitions = hash_create("reconciler partitions", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		partitions_valid = true;
-	}
+		forget_partitions();
 	facts = hash_search(partitions, &relation, HASH_FIND, NULL);
 	if (facts != NULL)
 		return facts->ancestors;
 	ancestors = get_partition_ancestors(relation);
 	if (!partitions_valid)
 		return ancestors;
-	previous = MemoryContextSwitchTo(facts_context);
+	previous = MemoryContextSwitchTo(partitions_context);
 	ancestors = list_copy(ancestors);
 	facts = hash_search(partitions, &relation, HASH_ENTER, &found);
 	facts->ancestors = ancestors;
