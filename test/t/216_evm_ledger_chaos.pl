@@ -114,7 +114,8 @@ sub crash
 	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'reconciler worker' LIMIT 1");
 	return unless $pid;
 	kill 'KILL', $pid;
-	wait_until(sub { $node->psql('postgres', 'SELECT 1') == 0 }, 60);
+	# psql may end before it has read the statement
+	wait_until(sub { eval { $node->psql('postgres', 'SELECT 1') == 0 } }, 60);
 	return;
 }
 
