@@ -242,6 +242,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n reconciler.networks;
 BEGIN
+	-- The cursor's lease first, as its holder has it: a block that he writes
+	-- refers to the network, and would wait for us while we wait for him.
+	PERFORM FROM reconciler.cursor_leases AS l JOIN reconciler.networks AS r USING (network_id)
+		WHERE r.chain = of_chain AND r.network = of_network FOR UPDATE OF l;
 	SELECT r.* INTO n FROM reconciler.networks AS r
 		WHERE r.chain = of_chain AND r.network = of_network AND r.network_id <> 0 FOR UPDATE;
 	IF NOT FOUND THEN
